@@ -1,0 +1,109 @@
+// The config past validation: every default filled in, every unit in milliseconds or bytes, frozen. What the rest of the program reads.
+import type { Row, Source } from '../ports.ts'
+
+export type EvictionPolicy = 'lru' | 'lfu' | 'random' | 'ttl'
+
+export interface Budget {
+  maxKeys: number | null
+  maxBytes: number | null
+  policy: EvictionPolicy
+}
+
+export interface RedisTarget {
+  /** with secrets: for the client only, never for output */
+  url: string
+  /** `cache.config.ts`, `--redis`, `REDIS_URL`, `CACHECTL_REDIS` */
+  from: string
+  tls: { ca?: string; cert?: string; key?: string; servername?: string } | null
+}
+
+export interface ResolvedNamespace {
+  name: string
+  /** null: entries without TTL (`'never'`) */
+  ttlMs: number | null
+  graceMs: number
+  /** 0 to 1: a share of the TTL by which it is shortened at random */
+  jitter: number
+  compressAboveBytes: number | null
+  budget: Budget | null
+  format: 'envelope' | 'raw'
+  /** of raw namespaces: the glob its keys match, or the template `{subject}:v{version}:{rest}` */
+  keyPattern: string | null
+  versionKey: string | null
+}
+
+export interface ResolvedList {
+  name: string
+  /** columns whose values filter the list; empty: the list of all rows */
+  by: readonly string[]
+  /** fixed filters */
+  where: Readonly<Record<string, unknown>>
+  /** `-` for descending */
+  sort: readonly string[]
+  pageSize: number
+  /** how many pages are warmed */
+  pages: number
+  /** of `by`: the most frequent combinations that are warmed, or these */
+  top: number
+  values: readonly Readonly<Record<string, unknown>>[] | null
+  namespace: string
+  countNamespace: string | null
+}
+
+export interface ResolvedWarm {
+  strategy: 'all' | 'recent' | 'popular' | 'ids'
+  limit: number | null
+  sinceMs: number | null
+  ids: readonly (string | number)[] | null
+}
+
+export interface ResolvedModel {
+  name: string
+  subject: string
+  source: Source | null
+  namespace: string
+  /** `1` or, with a version of its own, `1.2` (project.model) */
+  version: string
+  tenant: boolean
+  /** null: all fields */
+  fields: readonly string[] | null
+  exclude: readonly string[]
+  related: readonly string[]
+  /** the rows' own TTL; undefined: that of the namespace */
+  ttl: ((row: Row) => number | null) | number | null | undefined
+  graceMs: number
+  jitter: number
+  /** the rest of the key of a row's detail entry; null: its id */
+  key: ((row: Row) => string | number | bigint) | null
+  /** Related rows joined into detail entries: field name -> how to load them for a whole batch. */
+  join: readonly ResolvedJoin[]
+  critical: boolean
+  enabled: boolean
+  warm: ResolvedWarm | null
+  lists: readonly ResolvedList[]
+}
+
+export interface ResolvedJoin {
+  /** field of the entry that receives the related row (or rows) */
+  field: string
+  /** model whose source gives the related rows */
+  model: string
+  /** column of this model that holds the related row's id */
+  on: string
+}
+
+export interface ResolvedConfig {
+  /** file it came from; null without one (`--redis <url>` alone) */
+  file: string | null
+  redis: RedisTarget
+  prefix: string
+  /** `1`: keys say `v1` */
+  version: string
+  tenantLabel: string | null
+  env: 'production' | 'development'
+  namespaces: Readonly<Record<string, ResolvedNamespace>>
+  models: Readonly<Record<string, ResolvedModel>>
+  budget: { maxKeys: number | null; maxBytes: number | null } | null
+  server: { maxMemoryBytes: number | null; policy: string | null } | null
+  protect: readonly string[]
+}

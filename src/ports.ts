@@ -1,0 +1,261 @@
+// What the parts are to each other. Types only: no file below src/cache or src/ops knows more of Redis or of a database than this.
+import type { CachectlError } from './core/errors.ts'
+import type { Generations } from './core/key.ts'
+
+/** Milliseconds since the epoch, by the clock of this machine. Never used to order events of two machines. */
+export interface Clock {
+  now(): number
+}
+
+/** A number in [0, 1). Passed in, so that a run can be repeated from its seed. */
+export type Random = () => number
+
+// ---- Redis -----------------------------------------------------------------------------------------------------------
+
+/** Which server a report speaks of. Without secrets. */
+export interface RedisIdentity {
+  /** `127.0.0.1:6379`, `unix:/run/redis.sock`; never with user or password */
+  endpoint: string
+  database: number
+  role: 'primary' | 'replica' | 'unknown'
+  mode: 'standalone' | 'sentinel' | 'cluster' | 'embedded'
+  /** `Redis 7.0.15`, `Valkey 8.0.1`, or null where INFO is refused */
+  version: string | null
+  runId: string | null
+  /** changes when a replica is promoted: the history is another one then */
+  replicationId: string | null
+  /** where the URL came from: `cache.config.ts`, `--redis`, `REDIS_URL` */
+  from: string
+}
+
+/** INFO, with what cachectl reads of it by name, the rest as text. Null where the server does not say. */
+export interface ServerInfo {
+  fields: ReadonlyMap<string, string>
+  usedMemoryBytes: number | null
+  /** null where unknown, 0 where there is no limit */
+  maxMemoryBytes: number | null
+  policy: string | null
+  /** DBSIZE of the selected database, summed over masters */
+  keys: number | null
+  hits: number | null
+  misses: number | null
+  evictedKeys: number | null
+  expiredKeys: number | null
+  fragmentationRatio: number | null
+  connectedClients: number | null
+  uptimeSeconds: number | null
+}
+
+/** An error reply of the server, as a value: one failed command must not fail its page. `code` is its first word (`OOM`, `NOPERM`, `WRONGTYPE`). */
+export interface ErrorReply {
+  readonly error: string
+  readonly code: string
+}
+
+/** Integers, bulk strings (Buffer), statuses (string), nil, arrays, error replies. */
+export type Reply = number | string | Buffer | null | ErrorReply | readonly Reply[]
+
+export type CommandArgument = string | number | Buffer
+
+/** Commands that go to one server in one write; `run` answers in their order. */
+export interface Page {
+  /** Number of commands in the page. */
+  readonly length: number
+  /** Bytes of the page on the wire, as far as they are known. */
+  readonly sizeBytes: number
+  add(...args: readonly CommandArgument[]): void
+}
+
+/**
+ * One dedicated connection to one server. Pages are answered in the order they were run; several may be under way.
+ * WATCH, MULTI and EXEC are the lane's own, because no other part of the program uses its connection.
+ */
+export interface Lane {
+  page(): Page
+  /**
+   * Writes the page and resolves with one reply a command. Error replies are values, not rejections.
+   * @throws CachectlError REDIS_TIMEOUT when no reply comes for the reply deadline; REDIS_UNREACHABLE when the connection is lost:
+   *   what was written and not answered is unknown then; REDIS_PROTOCOL on bytes that are no reply. The lane is closed after each of them.
+   */
+  run(page: Page): Promise<readonly Reply[]>
+  readonly closed: boolean
+  close(): void
+}
+
+/** A server that holds keys of its own: the one of a standalone Redis, each master of a Cluster. */
+export interface Master {
+  /** `127.0.0.1:6379` */
+  readonly id: string
+  /** Opens a new dedicated connection; the caller closes it, and `Store.close` closes what was forgotten. */
+  lane(): Promise<Lane>
+}
+
+/** The Redis of a config: opened at its first use, closed with `close`. Every call has a deadline; nothing waits for ever. */
+export interface Store {
+  identity(): Promise<RedisIdentity>
+  info(): Promise<ServerInfo>
+  /** Every scan and every bulk job visits each of these. */
+  masters(): Promise<readonly Master[]>
+  /** Whether the server knows this command, e.g. `unlink`, `client|no-touch`, `memory|usage`; false where it says so or refuses to tell. */
+  supports(command: string): Promise<boolean>
+  /** One command on the shared connection, routed by its first key. @throws CachectlError also for error replies. */
+  call(...args: readonly CommandArgument[]): Promise<Reply>
+  close(): Promise<void>
+}
+
+// ---- The guarded write path ------------------------------------------------------------------------------------------
+
+/** Run-time tokens by scope; empty where nothing was bumped. */
+export interface ControlState {
+  /** Entries of another incarnation are misses: the control data that they relied on is gone. */
+  incarnation: string
+  generations: Generations
+  /** A new random one with each bump and each wide invalidation: whatever captured another one is refused. */
+  epoch: string
+}
+
+/** The control data of one prefix (docs/contract.md): outside `{prefix}:`, so that no pattern, budget or sweep touches it. */
+export interface Control {
+  /** Makes the incarnation if there is none. */
+  read(): Promise<ControlState>
+  /**
+   * Invalidates entries by exact key: the subject's fence advances (bulk pages under way are refused), the leases go (fills under way
+   * are refused), then the entries. Resolves with the number of entries that were there.
+   */
+  invalidate(subject: string, keys: readonly string[]): Promise<number>
+  /** Takes the lock, or says who holds it. */
+  lock(name: string, holder: string, ttlMs: number): Promise<Lock | LockHolder>
+  /** A dedicated connection for guarded bulk writes; closed with the store at the latest. */
+  bulk(): Promise<BulkLane>
+}
+
+export interface LockHolder {
+  held: false
+  /** `host:pid` */
+  holder: string
+  /** ISO 8601, by the clock of the holder */
+  since: string
+  expiresInMs: number | null
+}
+
+export interface Lock {
+  held: true
+  /** Aborted when the lock was lost: it lapsed, or was taken away. */
+  readonly signal: AbortSignal
+  release(): Promise<void>
+}
+
+/** What was there before a load began. A write is accepted only if it still is. */
+export interface Capture {
+  incarnation: string | null
+  epoch: string | null
+  fences: readonly (string | null)[]
+  /** of each watched entry: its first bytes, null where it is absent */
+  headers: readonly (Buffer | null)[]
+}
+
+export interface BulkWrite {
+  key: string
+  value: string | Buffer
+  /** physical TTL; null: none */
+  ttlMs: number | null
+  /** replace what is there: only for entries that the capture watched */
+  replace: boolean
+}
+
+/** `refused`: something that was captured is gone; nothing of the page was written. */
+export type BulkOutcome = 'refused' | readonly ('written' | 'present')[]
+
+export interface BulkLane {
+  /** Watches the control hash, the fences of these subjects and these entries. To be awaited before the load whose rows will be written. */
+  capture(subjects: readonly string[], entries?: readonly string[]): Promise<Capture>
+  /** MULTI, one SET an entry, EXEC, under the last capture, which it uses up. @throws CachectlError REDIS_REFUSES_WRITES, REDIS_ACL … */
+  commit(writes: readonly BulkWrite[]): Promise<BulkOutcome>
+  /** Takes a lease on each key for the row by row path; false where somebody else holds it. */
+  lease(keys: readonly string[], token: string): Promise<readonly boolean[]>
+  /** Writes each entry whose lease is still ours and which is absent, or unchanged since `observed` (its first bytes). Gives the leases back. */
+  fill(writes: readonly (BulkWrite & { observed: Buffer | null })[], token: string): Promise<readonly ('written' | 'present' | 'refused')[]>
+  /** The first bytes of each entry; null where it is absent. */
+  headers(keys: readonly string[]): Promise<readonly (Buffer | null)[]>
+  close(): void
+}
+
+// ---- Sources ---------------------------------------------------------------------------------------------------------
+
+export type Id = string | number | bigint
+
+export type Row = Record<string, unknown>
+
+/** A row with what the cache must know about it. */
+export interface SourceRow {
+  id: Id
+  row: Row
+  /** The database's own `updated_at` as text at full precision, or a row version; null where the source has none. Equal means present. */
+  version: string | null
+  /** The tenant that the row belongs to; null where the model has no tenant. */
+  tenant: string | null
+}
+
+export type Strategy = 'all' | 'recent' | 'popular' | 'ids'
+
+export interface Selection {
+  strategy: Strategy
+  /** of strategy `ids` */
+  ids?: readonly Id[]
+  /** rows of this tenant only */
+  tenant?: string
+  /** changed at or after this instant: ISO 8601 text, in UTC */
+  since?: string
+  limit?: number
+  /** rows a page */
+  pageSize: number
+  signal: AbortSignal
+}
+
+/** A list or a count: rows where each filter column equals its value. */
+export interface ListQuery {
+  filters: Readonly<Record<string, unknown>>
+  /** `['-population', 'id']`: column names, `-` for descending */
+  sort: readonly string[]
+  tenant?: string
+  /** rows from the first one on */
+  limit: number
+  signal: AbortSignal
+}
+
+/**
+ * Where rows come from. `select` yields pages; each page is read when it is asked for and not before (`reads: 'page'`), or the
+ * source is one stream whose reading began with the first page (`reads: 'stream'`): a guard is captured before that moment.
+ * Errors of the source are thrown as CachectlError SOURCE_FAILED, bad column names and the like as SOURCE_INVALID.
+ */
+export interface Source {
+  readonly kind: string
+  readonly reads: 'page' | 'stream'
+  /** which strategies it can do */
+  readonly strategies: readonly Strategy[]
+  select(selection: Selection): AsyncIterable<readonly SourceRow[]>
+  /** Ids only, for runs that look first what is absent. Absent where the source cannot. */
+  selectIds?(selection: Selection): AsyncIterable<readonly { id: Id; tenant: string | null }[]>
+  /** The rows of these ids that exist, in any order. Absent where the source can only stream. */
+  load?(ids: readonly Id[], options: { tenant?: string; signal: AbortSignal }): Promise<readonly SourceRow[]>
+  list?(query: ListQuery): Promise<readonly SourceRow[]>
+  count?(query: { filters: Readonly<Record<string, unknown>>; tenant?: string; signal: AbortSignal }): Promise<number>
+  /** The most frequent combinations of values in these columns, most frequent first. */
+  distinct?(query: { columns: readonly string[]; tenant?: string; limit: number; signal: AbortSignal }): Promise<readonly Row[]>
+  /** The tenants that there are. */
+  tenants?(options: { signal: AbortSignal }): AsyncIterable<readonly string[]>
+  close?(): Promise<void>
+}
+
+// ---- Events ----------------------------------------------------------------------------------------------------------
+
+/** What happens while an operation runs; renderers turn it into a bar, a line, NDJSON, or nothing. */
+export type ProgressEvent =
+  | { event: 'note'; level: 'info' | 'warn'; message: string }
+  | { event: 'start'; task: string; unit: string; total: number | null }
+  | { event: 'progress'; task: string; done: number; total: number | null; detail?: string }
+  | { event: 'end'; task: string; done: number; durationMs: number }
+  | { event: 'row-error'; task: string; id: string; message: string }
+  | { event: 'failure'; error: CachectlError }
+
+export type Emit = (event: ProgressEvent) => void
