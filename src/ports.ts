@@ -64,6 +64,13 @@ export interface Page {
   /** Bytes of the page on the wire, as far as they are known. */
   readonly sizeBytes: number
   add(...args: readonly CommandArgument[]): void
+  /** `SET key value [PX ttlMs] [NX]`: what bulk jobs send most, at twice the speed of `add`. */
+  addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean): void
+}
+
+export interface LaneOptions {
+  /** asks the server (7.2 or later) that reads on this lane leave the LRU and LFU clocks of keys alone */
+  noTouch?: boolean
 }
 
 /**
@@ -78,6 +85,8 @@ export interface Lane {
    *   what was written and not answered is unknown then; REDIS_PROTOCOL on bytes that are no reply. The lane is closed after each of them.
    */
   run(page: Page): Promise<readonly Reply[]>
+  /** The server granted `noTouch`; otherwise GET, GETRANGE and the like make a key look used. */
+  readonly noTouch: boolean
   readonly closed: boolean
   close(): void
 }
@@ -87,7 +96,7 @@ export interface Master {
   /** `127.0.0.1:6379` */
   readonly id: string
   /** Opens a new dedicated connection; the caller closes it, and `Store.close` closes what was forgotten. */
-  lane(): Promise<Lane>
+  lane(options?: LaneOptions): Promise<Lane>
 }
 
 /** The Redis of a config: opened at its first use, closed with `close`. Every call has a deadline; nothing waits for ever. */
@@ -175,6 +184,8 @@ export interface BulkLane {
   lease(keys: readonly string[], token: string): Promise<readonly boolean[]>
   /** Writes each entry whose lease is still ours and which is absent, or unchanged since `observed` (its first bytes). Gives the leases back. */
   fill(writes: readonly (BulkWrite & { observed: Buffer | null })[], token: string): Promise<readonly ('written' | 'present' | 'refused')[]>
+  /** Gives back leases that are still ours, of rows that came to nothing. */
+  release(keys: readonly string[], token: string): Promise<void>
   /** The first bytes of each entry; null where it is absent. */
   headers(keys: readonly string[]): Promise<readonly (Buffer | null)[]>
   close(): void

@@ -1,6 +1,13 @@
-// What an operation is given. Opened late, closed in reverse, once.
-import type { ResolvedConfig } from '../config/resolved.ts'
-import type { Clock, Emit, Random, Store } from '../ports.ts'
+// What an operation is given, and the one place that opens it: late, and closed in reverse, once.
+import { startServer } from '../adapters/redis/embedded.ts'
+import { openControl } from '../adapters/redis/control.ts'
+import { openStore } from '../adapters/redis/store.ts'
+import type { RedisTarget, ResolvedConfig } from '../config/resolved.ts'
+import { CachectlError } from '../core/errors.ts'
+import type { Clock, Control, Emit, Random, Store } from '../ports.ts'
+
+export const CONNECT_TIMEOUT_MS = 5_000
+export const REPLY_TIMEOUT_MS = 10_000
 
 export interface OperationContext {
   /** null: any Redis, without a config */
@@ -10,4 +17,51 @@ export interface OperationContext {
   random: Random
   emit: Emit
   signal: AbortSignal
+}
+
+export interface OpenedContext extends OperationContext {
+  /** @throws CachectlError CONFIG_NOT_FOUND without a config: it names the prefix */
+  control(): Control
+  close(): Promise<void>
+}
+
+export interface ContextOptions {
+  loaded: { config: ResolvedConfig | null; redis: RedisTarget | null }
+  emit: Emit
+  signal: AbortSignal
+  clock?: Clock
+  random?: Random
+}
+
+export async function openContext({ loaded, emit, signal, clock, random }: ContextOptions): Promise<OpenedContext> {
+  const { config, redis } = loaded
+  if (!redis) throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above, and no Redis is named')
+  const closers: (() => Promise<void>)[] = []
+  const target = redis.url === 'embedded' ? await startEmbedded(redis, emit, closers) : redis
+  const store = openStore(target, { connectTimeoutMs: CONNECT_TIMEOUT_MS, replyTimeoutMs: REPLY_TIMEOUT_MS })
+  closers.push(() => store.close())
+  for (const model of Object.values(config?.models ?? {})) {
+    closers.push(async () => model.source?.close?.())
+  }
+  return {
+    config,
+    store,
+    clock: clock ?? { now: Date.now },
+    random: random ?? Math.random,
+    emit,
+    signal,
+    control() {
+      if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above: it says what to load')
+      return openControl(store, config.prefix)
+    },
+    async close() {
+      for (const close of closers.reverse().splice(0)) await close()
+    },
+  }
+}
+
+async function startEmbedded(redis: RedisTarget, emit: Emit, closers: (() => Promise<void>)[]): Promise<RedisTarget> {
+  const server = await startServer({ onNote: (message) => emit({ event: 'note', level: 'info', message }) })
+  closers.push(() => server.stop())
+  return { ...redis, url: server.url }
 }

@@ -1,0 +1,82 @@
+// The layers of the code, as a rule that fails the build. CONTRIBUTING.md has them as a map.
+const folder = (name) => `^src/${name}/`
+
+/** What each layer may import, besides itself. Nothing that is not listed. */
+const LAYERS = {
+  core: [],
+  config: ['core', 'ports'],
+  adapters: ['core', 'ports'],
+  ops: ['core', 'ports', 'config', 'adapters'],
+  render: ['core', 'ports', 'ops'],
+  cli: ['core', 'ports', 'config', 'ops', 'render'],
+}
+
+const layerRules = Object.entries(LAYERS).map(([layer, allowed]) => ({
+  name: `layer-${layer}`,
+  comment: `src/${layer} may import ${[layer, ...allowed].join(', ')} and packages`,
+  severity: 'error',
+  from: { path: folder(layer) },
+  to: {
+    path: '^(src|bin)/',
+    pathNot: [layer, ...allowed].map((name) => (name === 'ports' ? '^src/ports\\.ts$' : folder(name))),
+    // Types of the resolved config and of ports reach everywhere; they are no code.
+    dependencyTypesNot: ['type-only'],
+  },
+}))
+
+export default {
+  forbidden: [
+    ...layerRules,
+    {
+      name: 'core-is-pure',
+      comment: 'core has no I/O, clock or environment; hashing and compression are pure functions that Node happens to hold (docs/decisions.md)',
+      severity: 'error',
+      from: { path: folder('core') },
+      to: { dependencyTypes: ['core', 'npm'], pathNot: '^(node:)?(crypto|zlib)$' },
+    },
+    {
+      name: 'only-context-knows-adapters',
+      comment: 'ops work on ports; the composition root is the one file that opens adapters',
+      severity: 'error',
+      from: { path: folder('ops'), pathNot: '^src/ops/context\\.ts$' },
+      to: { path: folder('adapters') },
+    },
+    {
+      name: 'config-types-only-below-cli',
+      comment: 'adapters and render know the types of the config, not its code',
+      severity: 'error',
+      from: { path: '^src/(adapters|render)/' },
+      to: { path: folder('config'), dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'library-door-is-light',
+      comment: 'what an application imports must not load the command line',
+      severity: 'error',
+      from: { path: '^src/index\\.ts$' },
+      to: { path: 'node_modules/(commander|cosmiconfig|chalk|ora|cli-table3)/', reachable: true },
+    },
+    {
+      name: 'chalk-and-tables-in-render-and-cli',
+      comment: 'operations never print',
+      severity: 'error',
+      from: { path: '^src/(core|config|adapters|ops)/' },
+      to: { path: 'node_modules/(commander|chalk|ora|cli-table3)/' },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-orphans',
+      comment: 'code that nothing reaches is dead',
+      severity: 'error',
+      from: { orphan: true, pathNot: ['^src/index\\.ts$', '\\.d\\.ts$', '^bin/'] },
+      to: {},
+    },
+    { name: 'not-to-dev-dep', severity: 'error', from: { path: '^(src|bin)/' }, to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only', 'npm-peer'] } },
+    { name: 'not-to-test', severity: 'error', from: { path: '^(src|bin)/' }, to: { path: '^(test|bench|demo)/' } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsConfig: { fileName: 'tsconfig.json' },
+    tsPreCompilationDeps: 'specify',
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+  },
+}

@@ -1,0 +1,25 @@
+// What the three programs share: the exit code is set, and the loop given a moment to empty. Only here may the process be ended.
+import { existsSync } from 'node:fs'
+
+/** A client of the user's own config may keep the loop alive; it gets this long. */
+const GRACE_MS = 250
+
+/** @param {string[]} argv */
+export async function main(argv) {
+  const built = new URL('../dist/cli/program.js', import.meta.url)
+  if (!existsSync(built)) {
+    process.stderr.write('error: cachectl is not built yet\n  next: npm run build\n')
+    process.exitCode = 2
+    return
+  }
+  const { run } = await import(built.href)
+  const { systemIo } = await import(new URL('../dist/cli/io.js', import.meta.url).href)
+  process.exitCode = await run(argv, systemIo())
+  setTimeout(() => {
+    if (argv.includes('-v') || argv.includes('--verbose')) {
+      const open = process.getActiveResourcesInfo().filter((name) => name !== 'Timeout' && name !== 'TTYWrap' && name !== 'PipeWrap')
+      process.stderr.write(`something that the config opened is still open (${[...new Set(open)].join(', ') || 'unknown'}); ending anyway\n`)
+    }
+    process.exit()
+  }, GRACE_MS).unref()
+}

@@ -1,0 +1,135 @@
+// Guarded bulk writes on one dedicated connection: what was captured before a load must still be there, or nothing is written.
+// WATCH holds the guard over the load; where single rows must be guarded, a lease and a one-key script do.
+import { randomBytes } from 'node:crypto'
+import { HEADER_PROBE_BYTES } from '../../core/entry.ts'
+import { fenceKey, generationsKey, leaseKey } from '../../core/key.ts'
+import type { BulkLane, BulkOutcome, BulkWrite, Capture, ErrorReply, Lane, Reply } from '../../ports.ts'
+import { describeError } from './errors.ts'
+
+/** 96 random bits: unique for ever, so that no token ever means "the same as before" again. */
+export function newToken(): string {
+  return randomBytes(12).toString('base64url')
+}
+
+/** DEL of a key that still holds our token. KEYS: key. ARGV: token. */
+export const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
+
+/** A lease outlives a slow load; it is given back with the write. */
+const LEASE_MS = 60_000
+
+/** KEYS: entry, lease. ARGV: token, value, ttl in ms or '', first bytes of the entry that may be replaced or ''. */
+const FILL = `
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2])
+if redis.call('EXISTS', KEYS[1]) == 1 and (ARGV[4] == '' or redis.call('GETRANGE', KEYS[1], 0, #ARGV[4] - 1) ~= ARGV[4]) then return 2 end
+if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1`
+
+export function openBulkLane(lane: Lane, prefix: string): BulkLane {
+  const control = generationsKey(prefix)
+  const run = async (build: (page: ReturnType<Lane['page']>) => void): Promise<readonly Reply[]> => {
+    const page = lane.page()
+    build(page)
+    return page.length === 0 ? [] : lane.run(page)
+  }
+
+  return {
+    async capture(subjects, entries = []) {
+      const fences = subjects.map((subject) => fenceKey(prefix, subject))
+      const replies = await run((page) => {
+        // A fence must exist before it is watched: making it would be a change of what is watched.
+        for (const fence of fences) page.add('SET', fence, newToken(), 'NX')
+        page.add('UNWATCH')
+        page.add('WATCH', control, ...fences, ...entries)
+        page.add('HMGET', control, 'incarnation', 'epoch')
+        for (const fence of fences) page.add('GET', fence)
+        for (const entry of entries) page.add('GETRANGE', entry, 0, HEADER_PROBE_BYTES - 1)
+      })
+      throwOnError(replies.slice(0, fences.length * 2 + 3))
+      const watched = fences.length + 3
+      const [incarnation = null, epoch = null] = (replies[watched - 1] as readonly Reply[]).map(textOrNull)
+      return {
+        incarnation,
+        epoch,
+        fences: replies.slice(watched, watched + fences.length).map(textOrNull),
+        headers: replies.slice(watched + fences.length).map(headerOrNull),
+      } satisfies Capture
+    },
+
+    async commit(writes) {
+      const replies = await run((page) => {
+        page.add('MULTI')
+        for (const write of writes) addSet(page, write)
+        page.add('EXEC')
+      })
+      return readExec(replies)
+    },
+
+    async lease(keys, token) {
+      const replies = await run((page) => {
+        for (const key of keys) page.add('SET', leaseKey(prefix, key), token, 'NX', 'PX', LEASE_MS)
+      })
+      throwOnError(replies)
+      return replies.map((reply) => reply !== null)
+    },
+
+    async fill(writes, token) {
+      const replies = await run((page) => {
+        for (const { key, value, ttlMs, observed } of writes)
+          page.add('EVAL', FILL, 2, key, leaseKey(prefix, key), token, value, ttlMs ?? '', observed ?? '')
+      })
+      throwOnError(replies)
+      return replies.map((reply) => (reply === 1 ? 'written' : reply === 2 ? 'present' : 'refused'))
+    },
+
+    async release(keys, token) {
+      const replies = await run((page) => {
+        for (const key of keys) page.add('EVAL', RELEASE, 1, leaseKey(prefix, key), token)
+      })
+      throwOnError(replies)
+    },
+
+    async headers(keys) {
+      const replies = await run((page) => {
+        for (const key of keys) page.add('GETRANGE', key, 0, HEADER_PROBE_BYTES - 1)
+      })
+      return replies.map(headerOrNull)
+    },
+
+    close: () => lane.close(),
+  }
+}
+
+function addSet(page: ReturnType<Lane['page']>, { key, value, ttlMs, replace }: BulkWrite): void {
+  if (ttlMs === null) replace ? page.add('SET', key, value) : page.add('SET', key, value, 'NX')
+  else replace ? page.add('SET', key, value, 'PX', ttlMs) : page.add('SET', key, value, 'NX', 'PX', ttlMs)
+}
+
+function readExec(replies: readonly Reply[]): BulkOutcome {
+  const executed = replies[replies.length - 1] ?? null
+  if (executed === null) return 'refused'
+  // A command that was refused while it was queued (OOM, NOPERM) says why itself; EXEC only says that it gave up.
+  throwOnError(replies)
+  throwOnError(executed as readonly Reply[])
+  return (executed as readonly Reply[]).map((reply) => (reply === null ? 'present' : 'written'))
+}
+
+function throwOnError(replies: readonly Reply[]): void {
+  for (const reply of replies) if (isErrorReply(reply)) throw describeError(reply, 'the server')
+}
+
+function isErrorReply(reply: Reply): reply is ErrorReply {
+  return typeof reply === 'object' && reply !== null && 'error' in reply
+}
+
+const textOrNull = (reply: Reply): string | null => (reply === null ? null : String(reply))
+
+/**
+ * GETRANGE answers an empty string for an absent key; no entry is empty. A key of another type than string is there, and is no
+ * entry: its header is empty.
+ */
+function headerOrNull(reply: Reply): Buffer | null {
+  if (Buffer.isBuffer(reply)) return reply.length > 0 ? reply : null
+  if (isErrorReply(reply) && reply.code !== 'WRONGTYPE') throw describeError(reply, 'the server')
+  return Buffer.alloc(0)
+}

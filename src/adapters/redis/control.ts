@@ -1,0 +1,106 @@
+// The control data of one prefix: incarnation, generations, fences, locks. Laid down in docs/contract.md.
+import { CachectlError } from '../../core/errors.ts'
+import { fenceKey, generationsKey, leaseKey, lockKey, parseScopeField } from '../../core/key.ts'
+import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
+import { newToken, openBulkLane, RELEASE } from './bulk.ts'
+
+const RENEW = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`
+
+/** Keys a write: few enough for one server call to stay short. */
+const KEYS_A_CALL = 200
+
+export function openControl(store: Store, prefix: string): Control {
+  const hash = generationsKey(prefix)
+  return {
+    read: () => readState(store, hash),
+    async invalidate(subject, keys) {
+      await store.call('SET', fenceKey(prefix, subject), newToken())
+      let deleted = 0
+      for (let start = 0; start < keys.length; start += KEYS_A_CALL) {
+        const some = keys.slice(start, start + KEYS_A_CALL)
+        // The order matters: a fill that finds its lease before this line writes an entry that the next line deletes.
+        await store.call('UNLINK', ...some.map((key) => leaseKey(prefix, key)))
+        deleted += Number(await store.call('UNLINK', ...some))
+      }
+      return deleted
+    },
+    lock: (name, holder, ttlMs) => takeLock(store, lockKey(prefix, name), holder, ttlMs),
+    async bulk(): Promise<BulkLane> {
+      const [master] = await store.masters()
+      if (!master) throw new CachectlError('REDIS_UNREACHABLE', 'there is no server to write to')
+      return openBulkLane(await master.lane(), prefix)
+    },
+  }
+}
+
+async function readState(store: Store, hash: string): Promise<ControlState> {
+  let fields = pairs(await store.call('HGETALL', hash))
+  if (!fields.has('incarnation')) {
+    await store.call('HSETNX', hash, 'epoch', newToken())
+    await store.call('HSETNX', hash, 'incarnation', newToken())
+    fields = pairs(await store.call('HGETALL', hash))
+  }
+  const generations = {
+    global: null as string | null,
+    namespaces: new Map<string, string>(),
+    subjects: new Map<string, string>(),
+    tenants: new Map<string, string>(),
+    tenantSubjects: new Map<string, string>(),
+  }
+  for (const [field, value] of fields) {
+    const scope = parseScopeField(field)
+    const token = value.split(' ', 1)[0] ?? ''
+    if (scope?.kind === 'global') generations.global = token
+    else if (scope?.kind === 'namespace') generations.namespaces.set(scope.name, token)
+    else if (scope?.kind === 'subject') generations.subjects.set(scope.name, token)
+    else if (scope?.kind === 'tenant') generations.tenants.set(scope.name, token)
+    else if (scope?.kind === 'tenant-subject') generations.tenantSubjects.set(scope.name, token)
+  }
+  return { incarnation: fields.get('incarnation') ?? '', epoch: fields.get('epoch') ?? '', generations }
+}
+
+function pairs(reply: Reply): Map<string, string> {
+  const fields = new Map<string, string>()
+  if (!Array.isArray(reply)) return fields
+  for (let index = 0; index + 1 < reply.length; index += 2) fields.set(String(reply[index]), String(reply[index + 1]))
+  return fields
+}
+
+async function takeLock(store: Store, key: string, holder: string, ttlMs: number): Promise<Lock | LockHolder> {
+  const value = JSON.stringify({ holder, since: new Date().toISOString(), token: newToken() })
+  if ((await store.call('SET', key, value, 'NX', 'PX', ttlMs)) === null) return lockHolder(store, key)
+  const lost = new AbortController()
+  const renew = async () => {
+    try {
+      if ((await store.call('EVAL', RENEW, 1, key, value, ttlMs)) !== 1) lost.abort()
+    } catch {
+      // One renewal may fail; the lock outlives two of them. A Redis that stays away ends the run by its own error.
+    }
+  }
+  const timer = setInterval(() => void renew(), ttlMs / 3)
+  timer.unref()
+  return {
+    held: true,
+    signal: lost.signal,
+    async release() {
+      clearInterval(timer)
+      if (!lost.signal.aborted) await store.call('EVAL', RELEASE, 1, key, value)
+    },
+  }
+}
+
+async function lockHolder(store: Store, key: string): Promise<LockHolder> {
+  const [value, ttl] = await Promise.all([store.call('GET', key), store.call('PTTL', key)])
+  let told: { holder?: unknown; since?: unknown } = {}
+  try {
+    told = JSON.parse(String(value)) ?? {}
+  } catch {
+    // Somebody else's value, or it lapsed between the two calls: all that is known is that it is held.
+  }
+  return {
+    held: false,
+    holder: typeof told.holder === 'string' ? told.holder : 'unknown',
+    since: typeof told.since === 'string' ? told.since : 'unknown',
+    expiresInMs: typeof ttl === 'number' && ttl >= 0 ? ttl : null,
+  }
+}

@@ -1,0 +1,187 @@
+// Detail entries of one model: pages of rows from its source, through the guards, by several lanes at once.
+import type { BulkLane, Capture, Id, Row, Selection, SourceRow } from '../ports.ts'
+import { createProjection, type EntryMaker, type Prepared } from './warm-entry.ts'
+import { createJoiner } from './warm-join.ts'
+import type { WarmModelReport } from './warm-report.ts'
+import { addCounts, asSourceError, type ModelRun, rowFailed, taskOf } from './warm-run.ts'
+import { idsOf, isPresent, writeGuarded } from './warm-write.ts'
+
+interface Loaded {
+  rows: readonly SourceRow[]
+  /** ids that were asked for by `--missing`, with those already there left out */
+  selected: number
+  present: number
+  deltaMs: number
+}
+
+export async function warmDetails(run: ModelRun, report: WarmModelReport): Promise<void> {
+  const failure = new AbortController()
+  const signal = AbortSignal.any([run.signal, failure.signal])
+  const lanes: BulkLane[] = []
+  try {
+    for (let lane = 0; lane < run.settings.concurrency; lane++) lanes.push(await run.openLane())
+    const first = lanes[0] as BulkLane
+    // A stream began to be read with its first page: what guards all of it is what was there before that.
+    const baseline = run.source.reads === 'stream' ? await first.capture(run.subjects) : null
+    const next = createLoader(run, signal)
+    const work = createPageWork(run, report, baseline)
+    const outcomes = await Promise.allSettled(
+      lanes.map((lane) =>
+        runLane(lane, run, signal, next, work).catch((thrown: unknown) => {
+          failure.abort()
+          throw thrown
+        }),
+      ),
+    )
+    await next.close()
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed) throw failed.reason
+  } finally {
+    for (const lane of lanes) lane.close()
+  }
+  if (run.plan.strategy === 'ids' && !run.signal.aborted) {
+    report.selected = run.plan.ids?.length ?? 0
+    report.skipped.absent = Math.max(0, report.selected - settled(report))
+  }
+}
+
+const settled = ({ written, failed, skipped }: WarmModelReport) =>
+  written + failed + skipped.present + skipped.newer + skipped.invalidated
+
+async function runLane(lane: BulkLane, run: ModelRun, signal: AbortSignal, next: Loader, work: PageWork): Promise<void> {
+  while (!signal.aborted) {
+    const capture = await lane.capture(run.subjects)
+    const loaded = await next(lane, capture)
+    if (!loaded || signal.aborted) return
+    await run.pace(loaded.rows.length)
+    await work(lane, capture, loaded)
+  }
+}
+
+type PageWork = (lane: BulkLane, capture: Capture, loaded: Loaded) => Promise<void>
+
+function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Capture | null): PageWork {
+  const project = createProjection(run.plan.model)
+  const join = createJoiner(run)
+  const prepare = async (maker: EntryMaker, rows: readonly SourceRow[], deltaMs: number): Promise<Prepared[]> => {
+    const values = await join(rows, project)
+    const prepared: Prepared[] = []
+    rows.forEach((row, index) => {
+      try {
+        prepared.push(maker.detail(row, values[index] as Row, deltaMs))
+      } catch (thrown) {
+        rowFailed(run, report, row.id, thrown)
+      }
+    })
+    return prepared
+  }
+  const token = `${run.writer}.${run.context.random()}`
+  const reload = async (rows: readonly Prepared[]) => {
+    if (!run.source.load) return []
+    const maker = await run.freshMaker()
+    const loaded = await load(run, idsOf(rows), run.plan.tenant)
+    return prepare(maker, loaded, 1)
+  }
+  return async (lane, capture, loaded) => {
+    report.selected += loaded.selected
+    report.loaded += loaded.rows.length
+    report.skipped.present += loaded.present
+    const entries = await prepare(await run.makerFor(capture), loaded.rows, loaded.deltaMs)
+    const page = {
+      lane,
+      subjects: run.subjects,
+      capture,
+      loadedSince: baseline ?? capture,
+      entries,
+      mode: run.settings.mode,
+      now: () => run.context.clock.now(),
+      reload: run.source.load ? reload : null,
+      token,
+    }
+    addCounts(report, await writeGuarded(page))
+    run.context.emit({ event: 'progress', task: taskOf(report), done: report.selected, total: null })
+  }
+}
+
+interface Loader {
+  (lane: BulkLane, capture: Capture): Promise<Loaded | null>
+  close(): Promise<void>
+}
+
+/** The next page, one reader at a time: the source's cursor is one, however many lanes write. */
+function createLoader(run: ModelRun, signal: AbortSignal): Loader {
+  const { plan, source, settings } = run
+  const selection: Selection = {
+    strategy: plan.strategy,
+    pageSize: settings.batch,
+    signal,
+    ...(plan.ids ? { ids: plan.ids } : {}),
+    ...(plan.limit === null ? {} : { limit: plan.limit }),
+    ...(plan.since === null ? {} : { since: plan.since }),
+    ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
+  }
+  const onlyMissing = settings.mode === 'missing' && source.selectIds && source.load && !plan.model.key
+  const pages = onlyMissing ? null : source.select(selection)[Symbol.asyncIterator]()
+  const idPages = onlyMissing && source.selectIds ? source.selectIds(selection)[Symbol.asyncIterator]() : null
+  const inTurn = createTurns()
+
+  const timed = async <T>(read: () => Promise<T>): Promise<{ value: T; tookMs: number }> => {
+    const startedMs = performance.now()
+    try {
+      return { value: await read(), tookMs: performance.now() - startedMs }
+    } catch (thrown) {
+      throw asSourceError(plan.model.name, thrown)
+    }
+  }
+
+  const next = async (lane: BulkLane, capture: Capture): Promise<Loaded | null> => {
+    if (pages) {
+      const { value: page, tookMs } = await inTurn(() => timed(() => pages.next()))
+      if (page.done) return null
+      return { rows: page.value, selected: page.value.length, present: 0, deltaMs: tookMs / Math.max(1, page.value.length) }
+    }
+    const { value: page } = await inTurn(() => timed(() => (idPages as NonNullable<typeof idPages>).next()))
+    if (page.done) return null
+    const maker = await run.makerFor(capture)
+    const missing = await missingOf(lane, maker, capture, page.value, run)
+    const { value: rows, tookMs } = await timed(() => load(run, missing, plan.tenant))
+    const present = page.value.length - missing.length
+    return { rows, selected: page.value.length, present, deltaMs: tookMs / Math.max(1, rows.length) }
+  }
+  const close = async () => {
+    await pages?.return?.()
+    await idPages?.return?.()
+  }
+  return Object.assign(next, { close })
+}
+
+async function missingOf(
+  lane: BulkLane,
+  maker: EntryMaker,
+  capture: Capture,
+  rows: readonly { id: Id; tenant: string | null }[],
+  run: ModelRun,
+): Promise<Id[]> {
+  const headers = await lane.headers(rows.map((row) => maker.key(row.id, row.tenant)))
+  const nowMs = run.context.clock.now()
+  return rows.filter((_, index) => !isPresent(headers[index] ?? null, capture.incarnation, nowMs)).map((row) => row.id)
+}
+
+async function load(run: ModelRun, ids: readonly Id[], tenant: string | null): Promise<readonly SourceRow[]> {
+  if (ids.length === 0 || !run.source.load) return []
+  try {
+    return await run.source.load(ids, { signal: run.signal, ...(tenant === null ? {} : { tenant }) })
+  } catch (thrown) {
+    throw asSourceError(run.plan.model.name, thrown)
+  }
+}
+
+/** Calls one after the other, in the order they came. */
+function createTurns(): <T>(call: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (call) => {
+    const mine = last.then(call)
+    last = mine.catch(() => undefined)
+    return mine
+  }
+}

@@ -1,0 +1,245 @@
+// `warm`: loads what the models declare into Redis, and says truly what came of it.
+import { hostname } from 'node:os'
+import type { ResolvedConfig } from '../config/resolved.ts'
+import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import type { Control, ControlState, Lock, LockHolder, RedisIdentity, ServerInfo, Source } from '../ports.ts'
+import type { OperationContext } from './context.ts'
+import { warmDetails } from './warm-details.ts'
+import { warmLists } from './warm-lists.ts'
+import type { WarmOptions } from './warm-plan.ts'
+import { emptyCounts, type ModelPlan, sumCounts, type WarmModelReport, type WarmPlan, type WarmProblem, type WarmReport } from './warm-report.ts'
+import { asSourceError, createModelRun, delay, type WarmSettings } from './warm-run.ts'
+
+/** A run that was killed leaves its lock for no longer than this. */
+export const LOCK_MS = 30_000
+const LOCK_POLL_MS = 500
+
+interface Run {
+  context: OperationContext
+  config: ResolvedConfig
+  control: Control
+  options: WarmOptions
+  state: ControlState
+  problems: WarmProblem[]
+  reports: WarmModelReport[]
+  writer: string
+  changed: boolean
+}
+
+export async function warm(context: OperationContext, control: Control, plan: WarmPlan, options: WarmOptions): Promise<WarmReport> {
+  const config = context.config
+  if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'warm needs a config: it says what to load')
+  const startedAtMs = context.clock.now()
+  const before = await witness(context)
+  const run: Run = {
+    context,
+    config,
+    control,
+    options,
+    state: options.dryRun ? NO_STATE : await control.read(),
+    problems: [],
+    reports: [],
+    writer: `w${Math.floor(context.random() * 36 ** 7).toString(36).padStart(7, '0')}`,
+    changed: false,
+  }
+  for (const model of plan.models) {
+    if (context.signal.aborted) break
+    const stop = await warmModel(run, model)
+    if (stop) break
+  }
+  if (!options.dryRun) run.problems.push(...(await verify(run, before)))
+  return makeReport(run, plan, before.identity, startedAtMs)
+}
+
+const NO_STATE: ControlState = {
+  incarnation: '',
+  epoch: '',
+  generations: { global: null, namespaces: new Map(), subjects: new Map(), tenants: new Map(), tenantSubjects: new Map() },
+}
+
+/** @returns whether the whole run must stop: Redis failed, not only this model */
+async function warmModel(run: Run, plan: ModelPlan): Promise<boolean> {
+  const details = newReport(plan, plan.model.namespace)
+  const source = plan.model.source as Source
+  const startedMs = performance.now()
+  run.reports.push(details)
+  let lock: Lock | null = null
+  try {
+    if (run.options.dryRun) {
+      await select(run, source, plan, details)
+      return false
+    }
+    lock = await takeLock(run, plan)
+    if (lock) await load(run, source, plan, lock, details)
+    return false
+  } catch (thrown) {
+    const error = asCachectlError(thrown)
+    run.problems.push(problemOf(plan.model.name, error))
+    return error.exitCode !== EXIT.source && error.exitCode !== EXIT.locked && error.exitCode !== EXIT.usage
+  } finally {
+    details.durationMs = Math.round(performance.now() - startedMs)
+    await lock?.release().catch(() => undefined)
+  }
+}
+
+async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, details: WarmModelReport): Promise<void> {
+  const { context, config, control, options } = run
+  const settings: WarmSettings = {
+    mode: options.missing ? 'missing' : options.refresh ? 'refresh' : 'default',
+    concurrency: options.concurrency,
+    batch: options.batch,
+    rate: options.rate ?? null,
+  }
+  const signal = AbortSignal.any([context.signal, lock.signal])
+  const onChanged = () => {
+    run.changed = true
+  }
+  const base = { context, config, control, plan, source, settings, signal, initial: run.state, onChanged }
+  const modelRun = createModelRun({ ...base, writer: run.writer })
+  context.emit({ event: 'start', task: `${details.namespace}:${details.model}`, unit: 'rows', total: await totalOf(plan, source, context.signal) })
+  if (plan.details) await warmDetails(modelRun, details)
+  context.emit({ event: 'end', task: `${details.namespace}:${details.model}`, done: details.selected, durationMs: details.durationMs })
+  if (plan.lists && !signal.aborted) await lists(run, modelRun, plan)
+  if (lock.signal.aborted) {
+    throw new CachectlError('LOCKED', `the lock on ${plan.model.name} was lost: this run was stopped for longer than ${LOCK_MS / 1000} s, or somebody took it`)
+  }
+}
+
+async function lists(run: Run, modelRun: Parameters<typeof warmLists>[0], plan: ModelPlan): Promise<void> {
+  const namespaces = new Set(plan.model.lists.map((list) => list.namespace))
+  const pages = newReport(plan, [...namespaces].join(','), 'lists')
+  const counted = new Set(plan.model.lists.flatMap((list) => (list.countNamespace ? [list.countNamespace] : [])))
+  const counts = newReport(plan, [...counted].join(','), 'counts')
+  run.reports.push(pages)
+  if (counted.size > 0) run.reports.push(counts)
+  const startedMs = performance.now()
+  try {
+    await warmLists(modelRun, pages, counts)
+  } finally {
+    pages.durationMs = Math.round(performance.now() - startedMs)
+  }
+}
+
+/** A dry run asks the source for ids and writes nothing. */
+async function select(run: Run, source: Source, plan: ModelPlan, report: WarmModelReport): Promise<void> {
+  if (plan.ids) {
+    report.selected = plan.ids.length
+    return
+  }
+  const selection = {
+    strategy: plan.strategy,
+    pageSize: 1000,
+    signal: run.context.signal,
+    ...(plan.limit === null ? {} : { limit: plan.limit }),
+    ...(plan.since === null ? {} : { since: plan.since }),
+    ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
+  }
+  try {
+    for await (const page of source.selectIds ? source.selectIds(selection) : source.select(selection)) report.selected += page.length
+  } catch (thrown) {
+    throw asSourceError(plan.model.name, thrown)
+  }
+}
+
+/** For the progress bar only: a source that cannot count, or not soon, has none. */
+async function totalOf(plan: ModelPlan, source: Source, signal: AbortSignal): Promise<number | null> {
+  if (plan.ids) return plan.ids.length
+  if (plan.since !== null || !source.count) return plan.limit
+  const query = { filters: {}, signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]), ...(plan.tenant === null ? {} : { tenant: plan.tenant }) }
+  const rows = await source.count(query).catch(() => null)
+  return rows === null ? plan.limit : Math.min(rows, plan.limit ?? rows)
+}
+
+async function takeLock(run: Run, plan: ModelPlan): Promise<Lock | null> {
+  const { context, control, options } = run
+  const name = `warm:${plan.model.subject}${plan.tenant === null ? '' : `:${plan.tenant}`}`
+  const holder = `${hostname()}:${process.pid}`
+  let told = false
+  for (;;) {
+    const lock: Lock | LockHolder = await control.lock(name, holder, LOCK_MS)
+    if (lock.held) return lock
+    const who = `${plan.model.name} is being warmed by ${lock.holder} since ${lock.since}`
+    if (options.ifLocked === 'fail') throw new CachectlError('LOCKED', who, { hint: lockHint(lock) })
+    if (options.ifLocked === 'skip') {
+      context.emit({ event: 'note', level: 'info', message: `${who}: skipped` })
+      return null
+    }
+    if (!told) context.emit({ event: 'note', level: 'info', message: `${who}: waiting` })
+    told = true
+    await delay(LOCK_POLL_MS, context.signal)
+    if (context.signal.aborted) return null
+  }
+}
+
+function lockHint({ expiresInMs }: LockHolder): string {
+  const lapses = expiresInMs === null ? '' : ` If that process is gone, its lock lapses in ${Math.ceil(expiresInMs / 1000)} s.`
+  return `wait for it with --if-locked wait, or leave it with --if-locked skip.${lapses}`
+}
+
+interface Witness {
+  identity: RedisIdentity
+  info: ServerInfo | null
+}
+
+async function witness(context: OperationContext): Promise<Witness> {
+  const identity = await context.store.identity()
+  return { identity, info: await context.store.info().catch(() => null) }
+}
+
+/** What may have undone the run behind its back: exit 0 only if nothing did. */
+async function verify(run: Run, before: Witness): Promise<WarmProblem[]> {
+  const problems: WarmProblem[] = []
+  const add = (message: string, hint: string) => problems.push({ model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
+  let after: Witness
+  let state: ControlState
+  try {
+    after = await witness(run.context)
+    state = await run.control.read()
+  } catch (thrown) {
+    return [problemOf(null, asCachectlError(thrown))]
+  }
+  const { evictedKeys } = after.info ?? { evictedKeys: null }
+  const again = 'run it again'
+  if (after.identity.runId !== before.identity.runId) add('Redis was restarted while warming', again)
+  else if (after.identity.replicationId !== before.identity.replicationId) add('another server was promoted while warming', again)
+  if (state.incarnation !== run.state.incarnation) add('the control data was lost while warming (FLUSHALL, eviction or failover): what was written before is dead', again)
+  else if (run.changed || state.epoch !== run.state.epoch) add('a wide invalidation or version bump came while warming: what was written before it may be dead', again)
+  if (evictedKeys === null || before.info?.evictedKeys == null) add('INFO is refused, so evictions cannot be ruled out', 'give the user the right to run INFO (+info)')
+  else if (evictedKeys > before.info.evictedKeys) {
+    const evicted = evictedKeys - before.info.evictedKeys
+    add(`Redis evicted ${evicted} keys while warming: its memory is full`, 'warm less (--limit), shorten TTLs, or give Redis more memory')
+  }
+  return problems
+}
+
+function newReport(plan: ModelPlan, namespace: string, strategy: string = plan.strategy): WarmModelReport {
+  return { model: plan.model.name, namespace, tenant: plan.tenant, strategy, ...emptyCounts(), errors: [] }
+}
+
+function problemOf(model: string | null, { code, message, hint, exitCode }: CachectlError): WarmProblem {
+  return { model, code, message, hint, exitCode }
+}
+
+function makeReport(run: Run, plan: WarmPlan, redis: RedisIdentity, startedAtMs: number): WarmReport {
+  const { context, problems, reports } = run
+  const durationMs = context.clock.now() - startedAtMs
+  const totals = sumCounts(reports, durationMs)
+  const codes: ExitCode[] = problems.map((problem) => problem.exitCode)
+  if (totals.failed > 0) codes.push(EXIT.partial)
+  if (context.signal.aborted) codes.push(asCachectlError(context.signal.reason).exitCode)
+  const exitCode = worstExit(codes)
+  return {
+    command: 'warm',
+    ok: exitCode === EXIT.done,
+    complete: exitCode === EXIT.done,
+    dryRun: run.options.dryRun,
+    startedAt: new Date(startedAtMs).toISOString(),
+    durationMs,
+    redis,
+    models: reports,
+    totals,
+    notWarmed: plan.notWarmed,
+    problems,
+    exitCode,
+  }
+}
