@@ -1,8 +1,249 @@
-// What a failed connection or an error reply of Redis means to a person.
-import { CachectlError } from '../../core/errors.ts'
+// What a failed connection or an error reply of Redis means to a person: which code, which cause, what to do next.
+// Errors of ioredis and of sockets are not kept as causes: they carry arguments of commands, which may be secrets or data.
+import { asCachectlError, CachectlError, type ErrorCode } from '../../core/errors.ts'
+import { printable } from '../../core/printable.ts'
 
-/** Anything that ioredis, a socket or a lane threw, and error replies (`{ error, code }` too), as an error that names the cause. */
+/**
+ * Anything that ioredis, a socket or a lane threw, and error replies as values (`{ error, code }`), as an error that names the cause.
+ * `endpoint` is `endpointOf(url)`.
+ */
 export function describeError(error: unknown, endpoint: string): CachectlError {
   if (error instanceof CachectlError) return error
-  return new CachectlError('REDIS_REPLY', `${endpoint}: ${error instanceof Error ? error.message : String(error)}`)
+  const text = replyText(error)
+  if (text !== null) return describeReply(text, endpoint, commandName(error))
+  const code = errorCode(error)
+  if (code !== null) return describeSocketError(code, error as Error, endpoint)
+  return describeClientError(error, endpoint)
+}
+
+const MAX_TEXT_LENGTH = 300
+
+/** The text of an error reply; null for anything else. */
+function replyText(error: unknown): string | null {
+  if (typeof error !== 'object' || error === null) return null
+  const isReply = error instanceof Error ? error.name === 'ReplyError' : 'error' in error
+  if (!isReply) return null
+  return String(error instanceof Error ? error.message : (error as { error: unknown }).error)
+}
+
+function commandName(error: unknown): string | null {
+  const name = (error as { command?: { name?: unknown } }).command?.name
+  return typeof name === 'string' ? name.toUpperCase() : null
+}
+
+type Finding = readonly [code: ErrorCode, message: string, hint?: string]
+
+/** By the first word of the reply; `ERR` replies are told apart in `describeErr`. */
+const REPLIES: Readonly<Record<string, (text: string) => Finding>> = {
+  NOAUTH: () => [
+    'REDIS_AUTH',
+    'asks for a password, and the URL holds none',
+    'write redis://:password@host or redis://user:password@host',
+  ],
+  WRONGPASS: () => ['REDIS_AUTH', 'refused the user or the password of the URL'],
+  DENIED: () => [
+    'REDIS_AUTH',
+    'is in protected mode: without a password it lets in only clients of its own machine',
+    'set a password there (`requirepass`, or an ACL user) and put it in the URL',
+  ],
+  NOPERM: describeAcl,
+  OOM: () => [
+    'REDIS_REFUSES_WRITES',
+    'is out of memory: it has reached its maxmemory, and its policy evicts nothing that would make room',
+    'raise maxmemory, or choose a maxmemory-policy that evicts, or delete keys (deletes still work); `redis-cli INFO memory` shows used_memory and maxmemory',
+  ],
+  MISCONF: (text) => [
+    'REDIS_REFUSES_WRITES',
+    `cannot save its data to disk, and refuses all writes until it can, deletes too (${text})`,
+    "look at the server's log and disk; `CONFIG SET stop-writes-on-bgsave-error no` lets writes through meanwhile",
+  ],
+  READONLY: () => [
+    'REDIS_REFUSES_WRITES',
+    'is a replica, which takes no writes',
+    'use the URL of its primary (`redis-cli INFO replication` names it), or run again when the failover has ended',
+  ],
+  NOREPLICAS: () => [
+    'REDIS_REFUSES_WRITES',
+    'has too few replicas in step with it (min-replicas-to-write), and refuses writes',
+    'bring the replicas back, then run it again',
+  ],
+  LOADING: () => [
+    'REDIS_UNREACHABLE',
+    'is still loading its data from disk',
+    'run it again when it is loaded; `redis-cli INFO persistence` shows the progress',
+  ],
+  MASTERDOWN: () => [
+    'REDIS_UNREACHABLE',
+    'is a replica that has lost its primary and serves no stale data',
+    'use the URL of the primary, or wait for the failover',
+  ],
+  CLUSTERDOWN: () => [
+    'REDIS_UNREACHABLE',
+    'belongs to a cluster that is down: a part of its slots is served by nobody',
+    '`redis-cli CLUSTER INFO` shows its state',
+  ],
+  TRYAGAIN: () => [
+    'REDIS_UNREACHABLE',
+    'is moving this part of its cluster elsewhere just now',
+    'run it again in a moment',
+  ],
+  BUSY: () => [
+    'REDIS_TIMEOUT',
+    'is held up by a script that runs too long',
+    'wait for it, or end it with `redis-cli SCRIPT KILL`',
+  ],
+  MOVED: describeCluster,
+  ASK: describeCluster,
+  CROSSSLOT: describeCluster,
+}
+
+/** The meaning of an error reply; `command` is the name of what was sent, where it is known. */
+export function describeReply(reply: string, endpoint: string, command: string | null = null): CachectlError {
+  // Servers repeat the arguments of commands that they do not know, and AUTH may be one.
+  const text = reply.replace(/,? with args beginning with.*$/is, '').slice(0, MAX_TEXT_LENGTH)
+  const known = REPLIES[/^[A-Z]+/.exec(text)?.[0] ?? '']?.(printable(text)) ?? describeErr(text)
+  const [code, message, hint] = known ?? [
+    'REDIS_REPLY',
+    `answered${command ? ` to ${printable(command)}` : ''}: ${printable(text)}`,
+  ]
+  return new CachectlError(code, `${endpoint} ${message}`, { hint })
+}
+
+function describeAcl(text: string): Finding {
+  const [, user, command] = /(?:User (\S+)|this user) has no permissions to run the '([^']+)' command/i.exec(text) ?? []
+  if (command)
+    return [
+      'REDIS_ACL',
+      `does not let this user run ${command.toUpperCase()}`,
+      `\`ACL SETUSER ${user ?? '<user>'} +${command}\` gives the right`,
+    ]
+  if (/\bkey/i.test(text))
+    return [
+      'REDIS_ACL',
+      `does not let this user touch these keys (${text})`,
+      '`ACL SETUSER <user> ~<prefix>*` gives the right',
+    ]
+  return ['REDIS_ACL', `refused: ${text}`]
+}
+
+function describeCluster(): Finding {
+  return [
+    'USAGE',
+    'is a node of a Redis Cluster, and cachectl takes it for a server of its own',
+    'name a standalone server',
+  ]
+}
+
+function describeErr(text: string): Finding | null {
+  if (/invalid (username-)?password/i.test(text)) return ['REDIS_AUTH', 'refused the user or the password of the URL']
+  if (/wrong number of arguments for 'auth'/i.test(text)) {
+    return ['REDIS_AUTH', 'is older than Redis 6, which knows no users', 'write redis://:password@host']
+  }
+  if (/max(imum)? number of clients/i.test(text)) {
+    return [
+      'REDIS_UNREACHABLE',
+      'has as many clients as it takes (maxclients)',
+      'close some (`redis-cli CLIENT LIST` shows them), or raise maxclients',
+    ]
+  }
+  if (/DB index|invalid DB/i.test(text)) {
+    return [
+      'REDIS_URL_INVALID',
+      'has no database of the number in the URL',
+      'usual servers have 0 to 15; `redis-cli CONFIG GET databases` shows how many',
+    ]
+  }
+  if (/SELECT is not allowed/i.test(text))
+    return ['REDIS_URL_INVALID', 'is a node of a Redis Cluster, which has only database 0']
+  return null
+}
+
+function errorCode(error: unknown): string | null {
+  const code = (error as { code?: unknown } | null)?.code
+  return error instanceof Error && typeof code === 'string' ? code : null
+}
+
+const UNREACHABLE: Readonly<Record<string, readonly [message: string, hint: string]>> = {
+  ECONNREFUSED: ['refuses connections: nothing listens there', 'is Redis running there?'],
+  ENOTFOUND: [
+    'cannot be found: its name is unknown',
+    'is the host name in the URL right, and is DNS reachable from here?',
+  ],
+  EAI_AGAIN: ['cannot be found: the name service does not answer', 'is DNS reachable from here?'],
+  ETIMEDOUT: [
+    'cannot be reached: no answer to the connection attempt',
+    'is the host right, and does a firewall or security group let you in?',
+  ],
+  EHOSTUNREACH: [
+    'cannot be reached: there is no route to it',
+    'are you in the right network (VPN, container network)?',
+  ],
+  ENETUNREACH: [
+    'cannot be reached: there is no route to its network',
+    'are you in the right network (VPN, container network)?',
+  ],
+  ENOENT: ['is not there: no such socket', 'is Redis running, and does its `unixsocket` setting name this path?'],
+  ENOTSOCK: ['is no socket', "does the server's `unixsocket` setting name this path?"],
+  EACCES: [
+    'may not be opened by this user',
+    "the server's `unixsocketperm` setting and the folder's mode decide who may",
+  ],
+}
+
+function describeSocketError(code: string, error: Error, endpoint: string): CachectlError {
+  const known = UNREACHABLE[code]
+  if (known) return new CachectlError('REDIS_UNREACHABLE', `${endpoint} ${known[0]} (${code})`, { hint: known[1] })
+  const tls = describeTls(code, error)
+  if (tls) return new CachectlError('REDIS_TLS', `${endpoint} ${tls[0]} (${code})`, { hint: tls[1] })
+  return new CachectlError('REDIS_UNREACHABLE', `the connection to ${endpoint} was lost (${code})`)
+}
+
+/** Never advises to turn verification off. */
+function describeTls(code: string, error: Error): readonly [message: string, hint?: string] | null {
+  const trust = 'name the certificate of the CA that signed it with `tls: { ca }`'
+  if (/SELF_SIGNED|UNABLE_TO_(GET|VERIFY)/.test(code))
+    return ['has a TLS certificate from a CA that is not trusted here', trust]
+  if (code === 'CERT_HAS_EXPIRED')
+    return [
+      'has a TLS certificate that has expired',
+      "renew the server's certificate (and look at this machine's clock)",
+    ]
+  if (code === 'CERT_NOT_YET_VALID')
+    return ['has a TLS certificate that is not valid yet', "look at the clocks of this machine and the server's"]
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+    const names = printable(
+      (error as { cert?: { subjectaltname?: string } }).cert?.subjectaltname ?? 'another name',
+    ).slice(0, MAX_TEXT_LENGTH)
+    return [`has a TLS certificate for ${names}`, 'use that name in the URL, or give it as `tls: { servername }`']
+  }
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL/.test(code)) {
+    return ['does not speak TLS on this port', 'use redis:// for a plain port, or the TLS port of this server']
+  }
+  if (/ALERT_CERTIFICATE_REQUIRED|ALERT_HANDSHAKE_FAILURE|ALERT_BAD_CERTIFICATE|ALERT_UNKNOWN_CA/.test(code)) {
+    return [
+      'refused the TLS connection: it asks for a client certificate that it trusts',
+      'name one with `tls: { cert, key }`',
+    ]
+  }
+  if (/^(ERR_(TLS|SSL|OSSL)_|EPROTO$|CERT_)/.test(code))
+    return [`failed in TLS: ${printable(error.message).slice(0, MAX_TEXT_LENGTH)}`]
+  return null
+}
+
+/** What ioredis says in words only. */
+function describeClientError(error: unknown, endpoint: string): CachectlError {
+  const { name = '', message = '' } = error instanceof Error ? error : {}
+  if (/timed out|Socket timeout/i.test(message)) {
+    return new CachectlError(
+      'REDIS_TIMEOUT',
+      `${endpoint} did not answer in time; whether it has executed the command is unknown`,
+    )
+  }
+  if (/Connection is closed|isn't writeable|Command aborted/i.test(message) || name === 'MaxRetriesPerRequestError') {
+    return new CachectlError(
+      'REDIS_UNREACHABLE',
+      `the connection to ${endpoint} was lost; whether it has executed the command is unknown`,
+    )
+  }
+  return asCachectlError(error)
 }
