@@ -1,0 +1,116 @@
+// Names of control data: keys `{prefix}~…`, outside everything that a pattern, budget or sweep of entries can reach.
+import { decodeText, encodeText } from './key-text.ts'
+
+/** Run-time tokens by scope; empty maps where nothing was bumped. */
+export interface Generations {
+  global: string | null
+  namespaces: ReadonlyMap<string, string>
+  subjects: ReadonlyMap<string, string>
+  tenants: ReadonlyMap<string, string>
+  /** by `tenantSubjectScope(tenant, subject)` */
+  tenantSubjects: ReadonlyMap<string, string>
+}
+
+/** What a bump makes unreachable. */
+export type Scope =
+  | { kind: 'global' }
+  | { kind: 'namespace'; namespace: string }
+  | { kind: 'subject'; subject: string }
+  | { kind: 'tenant'; tenant: string }
+  | { kind: 'tenant-subject'; tenant: string; subject: string }
+
+/** Field of the generations hash that holds the random id of this control data's history. */
+export const INCARNATION_FIELD = 'incarnation'
+
+/** Field that a wide invalidation and every bump set to a new random text: what captured another one is refused. */
+export const EPOCH_FIELD = 'epoch'
+
+const TOKEN = /^[A-Za-z0-9_-]{1,64}$/
+
+/** Whether the text can stand as a generation token in a key. */
+export function isToken(text: string): boolean {
+  return TOKEN.test(text)
+}
+
+/** Key of the one hash of all generations. */
+export function generationsKey(prefix: string): string {
+  return `${prefix}~generations`
+}
+
+/** Field of the generations hash: `global`, `namespace:list`, `subject:product`, `tenant:7`, `tenant-subject:7:product`. */
+export function scopeField(scope: Scope): string {
+  switch (scope.kind) {
+    case 'global':
+      return 'global'
+    case 'namespace':
+      return `namespace:${encodeText(scope.namespace, 'the namespace')}`
+    case 'subject':
+      return `subject:${encodeText(scope.subject, 'the subject')}`
+    case 'tenant':
+      return `tenant:${encodeText(scope.tenant, 'the tenant')}`
+    case 'tenant-subject':
+      return `tenant-subject:${encodeText(scope.tenant, 'the tenant')}:${encodeText(scope.subject, 'the subject')}`
+  }
+}
+
+/** Key of `Generations.tenantSubjects`. */
+export function tenantSubjectScope(tenant: string, subject: string): string {
+  return `${encodeText(tenant, 'the tenant')}\n${encodeText(subject, 'the subject')}`
+}
+
+/**
+ * The generations hash as read from Redis. Fields that this version does not know are left out; the incarnation is null when the hash has none,
+ * which means that all entries are misses.
+ */
+export function readGenerations(fields: Iterable<readonly [field: string, value: string]>): {
+  incarnation: string | null
+  generations: Generations
+} {
+  let incarnation: string | null = null
+  let global: string | null = null
+  const maps = {
+    namespace: new Map<string, string>(),
+    subject: new Map<string, string>(),
+    tenant: new Map<string, string>(),
+  }
+  const tenantSubjects = new Map<string, string>()
+  for (const [field, value] of fields) {
+    if (field === INCARNATION_FIELD) incarnation = value
+    else if (field === 'global') global = value
+    const [kind = '', ...names] = field.split(':')
+    const [first, second] = names.map(decodeText)
+    if (typeof first !== 'string') continue
+    if (names.length === 1 && (kind === 'namespace' || kind === 'subject' || kind === 'tenant'))
+      maps[kind].set(first, value)
+    if (names.length === 2 && kind === 'tenant-subject' && typeof second === 'string')
+      tenantSubjects.set(tenantSubjectScope(first, second), value)
+  }
+  const { namespace: namespaces, subject: subjects, tenant: tenants } = maps
+  return { incarnation, generations: { global, namespaces, subjects, tenants, tenantSubjects } }
+}
+
+/** Fence of a subject: what a bulk write watches, and what an invalidation changes. */
+export function fenceKey(prefix: string, subject: string): string {
+  return `${prefix}~fence:${encodeText(subject, 'the subject')}`
+}
+
+/** Lease on an entry's key: shares its Cluster slot, because an entry key holds no braces of its own. */
+export function leaseKey(prefix: string, key: string): string {
+  return `${prefix}~lease:{${key}}`
+}
+
+/** Lock of a run; colons of the name stay. */
+export function lockKey(prefix: string, name: string): string {
+  return `${prefix}~lock:${name
+    .split(':')
+    .map((part) => encodeText(part, 'a part of the lock name'))
+    .join(':')}`
+}
+
+/** Whether the key is control data of this prefix. */
+export function isControlKey(prefix: string, key: string | Uint8Array): boolean {
+  const start = `${prefix}~`
+  if (typeof key === 'string') return key.startsWith(start)
+  const bytes = Buffer.from(start)
+  return bytes.equals(key.subarray(0, bytes.length))
+}

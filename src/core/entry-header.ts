@@ -1,0 +1,175 @@
+// The head of an entry: 76 characters of ASCII at fixed places, then source version and tags. Can be read without the payload.
+import { CachectlError } from './errors.ts'
+
+/** How the payload is written; the `deflated` ones are compressed with raw deflate. */
+export type Codec =
+  | 'json'
+  | 'tagged'
+  | 'text'
+  | 'bytes'
+  | 'json-deflated'
+  | 'tagged-deflated'
+  | 'text-deflated'
+  | 'bytes-deflated'
+
+export interface EntryHeader {
+  format: 1
+  codec: Codec
+  /** id of the control data's history that the entry belongs to: 16 characters of base64url */
+  incarnation: string
+  createdAtMs: number
+  /** null: never stale */
+  freshUntilMs: number | null
+  /** how long beyond `freshUntilMs` the entry may still be given, as stale */
+  graceMs: number
+  /** how long its value took to compute */
+  deltaMs: number
+  /** who wrote it: 1 to 8 characters of base64url */
+  writer: string
+  /** `updated_at` or row version of its source, as the source wrote it */
+  sourceVersion: string | null
+  tags: readonly TagStamp[]
+  payloadBytes: number
+}
+
+/** The stamp that a tag had before the value was loaded. */
+export interface TagStamp {
+  tag: string
+  stamp: string
+}
+
+export type HeaderFailure = 'foreign' | 'truncated' | 'corrupt' | 'format'
+
+export type DecodedHeader =
+  | { ok: true; header: EntryHeader; headerBytes: number }
+  /** `needBytes`: with so many bytes of the value the header can be read; a value that has no more is broken */
+  | { ok: false; reason: HeaderFailure; needBytes?: number }
+
+/** Enough for the header with a source version and a few tags. */
+export const HEADER_PROBE_BYTES = 256
+
+const MAGIC = 'cctl'
+const FORMAT = '1'
+const FIXED_BYTES = 76
+const NEVER = '---------'
+const NO_VERSION = '--'
+
+const CODEC_LETTERS: Readonly<Record<Codec, string>> = {
+  json: 'j',
+  tagged: 't',
+  text: 's',
+  bytes: 'b',
+  'json-deflated': 'J',
+  'tagged-deflated': 'T',
+  'text-deflated': 'S',
+  'bytes-deflated': 'B',
+}
+const CODECS = new Map(Object.entries(CODEC_LETTERS).map(([codec, letter]) => [letter, codec as Codec]))
+
+/** What is the same for all entries of a batch. */
+export type BatchMeta = Pick<EntryHeader, 'incarnation' | 'graceMs' | 'writer' | 'tags'>
+export type RowMeta = Pick<EntryHeader, 'createdAtMs' | 'freshUntilMs' | 'deltaMs' | 'sourceVersion'>
+
+/**
+ * A writer of headers for one batch. Times are whole milliseconds (rounded down); a delta beyond 25 days counts as 25 days.
+ * @throws CachectlError UNEXPECTED when incarnation, writer or a time cannot stand in a header
+ */
+export function createHeaderWriter(meta: BatchMeta): (codec: Codec, row: RowMeta, payloadBytes: number) => string {
+  if (!/^[\w-]{16}$/.test(meta.incarnation)) throw unfit('incarnation', meta.incarnation)
+  if (!/^[\w-]{1,8}$/.test(meta.writer)) throw unfit('writer', meta.writer)
+  const batch = meta.incarnation + base36(meta.graceMs, 9, 'graceMs') + meta.writer.padEnd(8, '.')
+  const tags = meta.tags.map(({ tag, stamp }) => `${asciiText(tag)}=${asciiText(stamp)}`).join(';')
+  const tagsLength = base36(tags.length, 4, 'length of the tags')
+  return (codec, { createdAtMs, freshUntilMs, deltaMs, sourceVersion }, payloadBytes) => {
+    const created = base36(createdAtMs, 9, 'createdAtMs')
+    const fresh = freshUntilMs === null ? NEVER : base36(freshUntilMs, 9, 'freshUntilMs')
+    const delta = base36(Math.min(deltaMs, 36 ** 6 - 1), 6, 'deltaMs')
+    const version = sourceVersion === null ? '' : asciiText(sourceVersion)
+    const versionLength =
+      sourceVersion === null ? NO_VERSION : base36(version.length, 2, 'length of the source version')
+    const lengths = versionLength + tagsLength + base36(payloadBytes, 7, 'payloadBytes')
+    return MAGIC + FORMAT + CODEC_LETTERS[codec] + batch + created + fresh + delta + lengths + version + tags
+  }
+}
+
+function base36(value: number, digits: number, what: string): string {
+  const text = Math.floor(value).toString(36)
+  if (text.length > digits || !(value >= 0)) throw unfit(what, String(value))
+  return text.length === digits ? text : text.padStart(digits, '0')
+}
+
+function unfit(what: string, value: string): CachectlError {
+  return new CachectlError('UNEXPECTED', `${what} ${JSON.stringify(value)} cannot stand in the header of an entry`)
+}
+
+/** Printable ASCII as it is; `%`, `=`, `;` and all else as `%XX`. Surrogates without their half become U+FFFD. */
+function asciiText(text: string): string {
+  return /^[ -$&-:<>-~]*$/.test(text) ? text : text.replace(/[^ -$&-:<>-~]+/g, percent)
+}
+
+function percent(characters: string): string {
+  let out = ''
+  for (const byte of Buffer.from(characters)) out += `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
+  return out
+}
+
+function plainText(ascii: string): string | null {
+  if (!/^[ -~]*$/.test(ascii)) return null
+  if (!ascii.includes('%')) return ascii
+  try {
+    return decodeURIComponent(ascii)
+  } catch {
+    return null
+  }
+}
+
+// Magic and format are looked at before. Then codec, incarnation, grace, writer, created at, fresh until, delta, length of source version, of tags, of payload.
+const FIXED =
+  /^.{5}[jtsbJTSB][\w-]{16}[0-9a-z]{9}[\w-][\w.-]{7}[0-9a-z]{9}(?:[0-9a-z]{9}|-{9})[0-9a-z]{6}(?:[0-9a-z]{2}|--)[0-9a-z]{11}$/
+
+/** The header of the entry that begins with these bytes. Never throws. */
+export function decodeHeader(bytes: Uint8Array): DecodedHeader {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const fixed = buffer.toString('latin1', 0, Math.min(buffer.length, FIXED_BYTES))
+  if (fixed === '' || !(fixed.startsWith(MAGIC) || MAGIC.startsWith(fixed))) return { ok: false, reason: 'foreign' }
+  if (fixed.length > MAGIC.length && fixed[MAGIC.length] !== FORMAT) return { ok: false, reason: 'format' }
+  if (fixed.length < FIXED_BYTES) return { ok: false, reason: 'truncated', needBytes: FIXED_BYTES }
+  if (!FIXED.test(fixed)) return { ok: false, reason: 'corrupt' }
+  const hasVersion = !fixed.startsWith(NO_VERSION, 63)
+  const versionEnd = FIXED_BYTES + (hasVersion ? number(fixed, 63, 65) : 0)
+  const headerBytes = versionEnd + number(fixed, 65, 69)
+  if (buffer.length < headerBytes) return { ok: false, reason: 'truncated', needBytes: headerBytes }
+  const sourceVersion = hasVersion ? plainText(buffer.toString('latin1', FIXED_BYTES, versionEnd)) : null
+  const tags = parseTags(buffer.toString('latin1', versionEnd, headerBytes))
+  const codec = CODECS.get(fixed[5] as string)
+  if (!codec || !tags || (hasVersion && sourceVersion === null)) return { ok: false, reason: 'corrupt' }
+  const header: EntryHeader = {
+    format: 1,
+    codec,
+    incarnation: fixed.slice(6, 22),
+    createdAtMs: number(fixed, 39, 48),
+    freshUntilMs: fixed.startsWith(NEVER, 48) ? null : number(fixed, 48, 57),
+    graceMs: number(fixed, 22, 31),
+    deltaMs: number(fixed, 57, 63),
+    writer: fixed.slice(31, 39).replace(/\.+$/, ''),
+    sourceVersion,
+    tags,
+    payloadBytes: number(fixed, 69, 76),
+  }
+  return { ok: true, header, headerBytes }
+}
+
+function number(fixed: string, from: number, to: number): number {
+  return Number.parseInt(fixed.slice(from, to), 36)
+}
+
+function parseTags(text: string): TagStamp[] | null {
+  if (text === '') return []
+  const tags: TagStamp[] = []
+  for (const part of text.split(';')) {
+    const [tag, stamp, ...more] = part.split('=').map(plainText)
+    if (typeof tag !== 'string' || typeof stamp !== 'string' || more.length > 0) return null
+    tags.push({ tag, stamp })
+  }
+  return tags
+}
