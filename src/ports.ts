@@ -221,6 +221,8 @@ export interface Selection {
   /** rows a page */
   pageSize: number
   signal: AbortSignal
+  /** Told of each row that cannot be read (`line 17`, why); the others go on. Without it the first such row is thrown as SOURCE_FAILED. */
+  onRowError?: (where: string, message: string) => void
 }
 
 /** A list or a count: rows where each filter column equals its value. */

@@ -1,7 +1,7 @@
 // The command tree, the signals, the one catch, the exit code. Commands are imported when they run.
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError, Option } from 'commander'
-import { CachectlError, EXIT, type ExitCode } from '../core/errors.ts'
+import { CachectlError, type ExitCode } from '../core/errors.ts'
 import { addGlobalFlags, duration, type GlobalFlags, instant, positiveInteger } from './flags.ts'
 import type { Io } from './io.ts'
 import { createSession, type Session } from './session.ts'

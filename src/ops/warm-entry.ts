@@ -2,7 +2,7 @@
 import type { ResolvedConfig, ResolvedModel, ResolvedNamespace } from '../config/resolved.ts'
 import { createEntryEncoder } from '../core/entry.ts'
 import { CachectlError } from '../core/errors.ts'
-import { createKeys, idText, type Keys, restText } from '../core/key.ts'
+import { createKeys, idText, type Keys } from '../core/key.ts'
 import type { BulkWrite, ControlState, Id, Random, Row, SourceRow } from '../ports.ts'
 
 /** Tenants whose key heads are kept; beyond that they are built anew, so that memory stays flat. */
@@ -64,14 +64,16 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }, control.generations)
   const encoders = new Map<string, ReturnType<typeof createEntryEncoder>>()
   const headOf = createHeads(keys, model)
+  const keyTenant = (tenant: string | null) => (model.tenant ? tenant : null)
 
-  const encoderOf = (namespace: ResolvedNamespace, graceMs: number) => {
-    const known = encoders.get(namespace.name)
+  const encoderOf = ({ name, compressAboveBytes }: ResolvedNamespace, graceMs: number) => {
+    const scope = `${name}:${graceMs}`
+    const known = encoders.get(scope)
     if (known) return known
     const { incarnation } = control
-    const made = createEntryEncoder({ incarnation, graceMs, writer, tags: [], compressAboveBytes: namespace.compressAboveBytes })
-    encoders.set(namespace.name, made)
-    return made
+    const encode = createEntryEncoder({ incarnation, graceMs, writer, tags: [], compressAboveBytes })
+    encoders.set(scope, encode)
+    return encode
   }
 
   const make = (key: string, namespace: ResolvedNamespace, life: EntryLife, value: unknown, extra: Extra): Prepared => {
@@ -93,8 +95,8 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
   }
 
   const details = namespaceOf(config, model.namespace)
-  const detailKey = (rest: Id, tenant: string | null) => headOf(model.namespace, tenant) + restText([idText(rest)])
-  const pageKey = (namespace: string, rest: readonly string[], tenant: string | null) => headOf(namespace, tenant) + restText(rest)
+  const detailKey = (rest: Id, tenant: string | null) => headOf(model.namespace, tenant) + keys.rest(keyTenant(tenant), [idText(rest)])
+  const pageKey = (namespace: string, rest: readonly string[], tenant: string | null) => headOf(namespace, tenant) + keys.rest(keyTenant(tenant), rest)
   return {
     key: detailKey,
     detail(source, value, deltaMs) {

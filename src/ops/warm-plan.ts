@@ -86,14 +86,14 @@ function fromTargets(config: ResolvedConfig, targets: readonly string[], tenant:
     const target = parseTarget(text, config)
     const models = Object.values(config.models)
     if (target.kind === 'model') {
-      const model = config.models[target.name] as ResolvedModel
+      const model = config.models[target.model] as ResolvedModel
       add(model, target.id === null ? null : [target.id], tenant)
     } else if (target.kind === 'namespace') {
-      const inside = models.filter((model) => model.namespace === target.name)
-      if (inside.length === 0) throw new CachectlError('USAGE', `no model keeps its entries in namespace ${target.name}`)
+      const inside = models.filter((model) => model.namespace === target.namespace)
+      if (inside.length === 0) throw new CachectlError('USAGE', `no model keeps its entries in namespace ${target.namespace}`)
       for (const model of inside) add(model, null, tenant)
     } else if (target.kind === 'tenant') {
-      for (const model of models.filter((model) => model.tenant)) add(model, null, target.id)
+      for (const model of models.filter((model) => model.tenant)) add(model, null, target.tenant)
     } else if (target.kind === 'all') {
       for (const model of models) add(model, null, tenant)
     } else {

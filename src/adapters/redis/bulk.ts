@@ -2,7 +2,7 @@
 // WATCH holds the guard over the load; where single rows must be guarded, a lease and a one-key script do.
 import { randomBytes } from 'node:crypto'
 import { HEADER_PROBE_BYTES } from '../../core/entry.ts'
-import { fenceKey, generationsKey, leaseKey } from '../../core/key.ts'
+import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey } from '../../core/key.ts'
 import type { BulkLane, BulkOutcome, BulkWrite, Capture, ErrorReply, Lane, Reply } from '../../ports.ts'
 import { describeError } from './errors.ts'
 
@@ -41,7 +41,7 @@ export function openBulkLane(lane: Lane, prefix: string): BulkLane {
         for (const fence of fences) page.add('SET', fence, newToken(), 'NX')
         page.add('UNWATCH')
         page.add('WATCH', control, ...fences, ...entries)
-        page.add('HMGET', control, 'incarnation', 'epoch')
+        page.add('HMGET', control, INCARNATION_FIELD, EPOCH_FIELD)
         for (const fence of fences) page.add('GET', fence)
         for (const entry of entries) page.add('GETRANGE', entry, 0, HEADER_PROBE_BYTES - 1)
       })

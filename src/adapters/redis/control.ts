@@ -1,6 +1,6 @@
 // The control data of one prefix: incarnation, generations, fences, locks. Laid down in docs/contract.md.
 import { CachectlError } from '../../core/errors.ts'
-import { fenceKey, generationsKey, leaseKey, lockKey, parseScopeField } from '../../core/key.ts'
+import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey, lockKey, readGenerations } from '../../core/key.ts'
 import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
 import { newToken, openBulkLane, RELEASE } from './bulk.ts'
 
@@ -35,28 +35,13 @@ export function openControl(store: Store, prefix: string): Control {
 
 async function readState(store: Store, hash: string): Promise<ControlState> {
   let fields = pairs(await store.call('HGETALL', hash))
-  if (!fields.has('incarnation')) {
-    await store.call('HSETNX', hash, 'epoch', newToken())
-    await store.call('HSETNX', hash, 'incarnation', newToken())
+  if (!fields.has(INCARNATION_FIELD)) {
+    await store.call('HSETNX', hash, EPOCH_FIELD, newToken())
+    await store.call('HSETNX', hash, INCARNATION_FIELD, newToken())
     fields = pairs(await store.call('HGETALL', hash))
   }
-  const generations = {
-    global: null as string | null,
-    namespaces: new Map<string, string>(),
-    subjects: new Map<string, string>(),
-    tenants: new Map<string, string>(),
-    tenantSubjects: new Map<string, string>(),
-  }
-  for (const [field, value] of fields) {
-    const scope = parseScopeField(field)
-    const token = value.split(' ', 1)[0] ?? ''
-    if (scope?.kind === 'global') generations.global = token
-    else if (scope?.kind === 'namespace') generations.namespaces.set(scope.name, token)
-    else if (scope?.kind === 'subject') generations.subjects.set(scope.name, token)
-    else if (scope?.kind === 'tenant') generations.tenants.set(scope.name, token)
-    else if (scope?.kind === 'tenant-subject') generations.tenantSubjects.set(scope.name, token)
-  }
-  return { incarnation: fields.get('incarnation') ?? '', epoch: fields.get('epoch') ?? '', generations }
+  const { incarnation, generations } = readGenerations(fields)
+  return { incarnation: incarnation ?? '', epoch: fields.get(EPOCH_FIELD) ?? '', generations }
 }
 
 function pairs(reply: Reply): Map<string, string> {

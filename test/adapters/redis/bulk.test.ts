@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { openControl } from '../../../src/adapters/redis/control.ts'
+import { openStore } from '../../../src/adapters/redis/store.ts'
+import type { BulkLane, BulkWrite, Control, Store } from '../../../src/ports.ts'
+import { startRedis, type TestRedis } from '../../servers.ts'
+
+let redis: TestRedis
+let store: Store
+let control: Control
+let lane: BulkLane
+
+const KEY = 'shop:v1:detail:city:1'
+const write = (key: string, value: string, replace = false): BulkWrite => ({ key, value, ttlMs: 60_000, replace })
+
+beforeAll(async () => {
+  redis = await startRedis()
+})
+afterAll(() => redis.stop())
+
+for (const channel of ['auto', 'plain'] as const) {
+  describe(`guarded bulk writes over the ${channel} lane`, () => {
+    beforeAll(async () => {
+      store = openStore({ url: redis.url, from: 'the test', tls: null }, { connectTimeoutMs: 5_000, replyTimeoutMs: 5_000, channel })
+      control = openControl(store, 'shop')
+      lane = await control.bulk()
+    })
+    afterAll(() => store.close())
+    beforeEach(async () => {
+      await redis.call('FLUSHALL')
+      await control.read()
+    })
+
+    it('writes what is absent, with its TTL, and leaves what is present', async () => {
+      await redis.call('SET', KEY, 'theirs')
+      await lane.capture(['city'])
+      expect(await lane.commit([write(KEY, 'ours'), write('shop:v1:detail:city:2', 'ours é')])).toEqual(['present', 'written'])
+      expect(await redis.call('GET', KEY)).toBe('theirs')
+      expect(await redis.call('GET', 'shop:v1:detail:city:2')).toBe('ours é')
+      expect(await redis.call('PTTL', 'shop:v1:detail:city:2')).toBeGreaterThan(50_000)
+    })
+
+    const spoilers: [string, () => Promise<unknown>][] = [
+      ['an invalidation of any row of the subject', () => control.invalidate('city', ['shop:v1:detail:city:99'])],
+      ['a bump or wide invalidation', () => redis.call('HSET', 'shop~generations', 'epoch', 'another')],
+      ['an evicted fence', () => redis.call('DEL', 'shop~fence:city')],
+      ['an evicted control hash', () => redis.call('DEL', 'shop~generations')],
+      ['FLUSHALL', () => redis.call('FLUSHALL')],
+    ]
+    for (const [what, spoil] of spoilers) {
+      it(`refuses a page loaded before ${what}`, async () => {
+        await lane.capture(['city'])
+        await spoil()
+        expect(await lane.commit([write(KEY, 'stale')])).toBe('refused')
+        expect(await redis.call('EXISTS', KEY)).toBe(0)
+      })
+    }
+
+    it('accepts a page when another subject is invalidated meanwhile', async () => {
+      await lane.capture(['city'])
+      await control.invalidate('country', ['shop:v1:reference:country:DE'])
+      expect(await lane.commit([write(KEY, 'fresh')])).toEqual(['written'])
+    })
+
+    it('replaces a watched entry only while nobody else wrote it', async () => {
+      await redis.call('SET', KEY, 'old')
+      const { headers } = await lane.capture(['city'], [KEY])
+      expect(String(headers[0])).toBe('old')
+      expect(await lane.commit([write(KEY, 'new', true)])).toEqual(['written'])
+      await lane.capture(['city'], [KEY])
+      await redis.call('SET', KEY, 'newest')
+      expect(await lane.commit([write(KEY, 'stale', true)])).toBe('refused')
+      expect(await redis.call('GET', KEY)).toBe('newest')
+    })
+
+    it('fills a leased row, and refuses it when the row was invalidated after the lease', async () => {
+      expect(await lane.lease([KEY, 'shop:v1:detail:city:2'], 'me')).toEqual([true, true])
+      await control.invalidate('city', [KEY])
+      const fills = [
+        { ...write(KEY, 'stale'), observed: null },
+        { ...write('shop:v1:detail:city:2', 'fresh'), observed: null },
+      ]
+      expect(await lane.fill(fills, 'me')).toEqual(['refused', 'written'])
+      expect(await redis.call('EXISTS', KEY)).toBe(0)
+      expect(await redis.call('KEYS', 'shop~lease*')).toEqual([])
+    })
+
+    it('does not take a lease that somebody holds, nor give back another one than its own', async () => {
+      await redis.call('SET', `shop~lease:{${KEY}}`, 'theirs')
+      expect(await lane.lease([KEY], 'me')).toEqual([false])
+      await lane.release([KEY], 'me')
+      expect(await redis.call('GET', `shop~lease:{${KEY}}`)).toBe('theirs')
+    })
+
+    it('takes a key of another type for one that is there and is no entry', async () => {
+      await redis.call('LPUSH', KEY, 'x')
+      const { headers } = await lane.capture(['city'], [KEY])
+      expect(headers).toEqual([Buffer.alloc(0)])
+    })
+
+    it('says what the server refuses when its memory is full', async () => {
+      await lane.capture(['city'])
+      await redis.call('CONFIG', 'SET', 'maxmemory', '1mb')
+      try {
+        await expect(lane.commit([write(KEY, 'x'.repeat(2_000_000))])).rejects.toMatchObject({ code: 'REDIS_REFUSES_WRITES', exitCode: 13 })
+      } finally {
+        await redis.call('CONFIG', 'SET', 'maxmemory', '0')
+      }
+    })
+
+    it('locks once, tells who holds it, and gives back only its own', async () => {
+      const first = await control.lock('warm:city', 'host:1', 30_000)
+      expect(first.held).toBe(true)
+      const second = await control.lock('warm:city', 'host:2', 30_000)
+      expect(second).toMatchObject({ held: false, holder: 'host:1' })
+      if (first.held) await first.release()
+      expect((await control.lock('warm:city', 'host:2', 30_000)).held).toBe(true)
+      if (first.held) await first.release()
+      expect(await redis.call('EXISTS', 'shop~lock:warm:city')).toBe(1)
+    })
+
+    it('makes one incarnation, however many read at once', async () => {
+      await redis.call('FLUSHALL')
+      const states = await Promise.all(Array.from({ length: 20 }, () => control.read()))
+      expect(new Set(states.map((state) => state.incarnation)).size).toBe(1)
+      expect(states[0]?.incarnation).toMatch(/^[\w-]{16}$/)
+    })
+  })
+}
