@@ -31,7 +31,6 @@ function counters(random: () => number) {
   const values = new Map<number, number>(Array.from({ length: ROWS }, (_, id) => [id, 0]))
   let lastRead = 0
   const read = async (ids: readonly number[]): Promise<SourceRow[]> => {
-    if (ids.length === PAGE) lastRead = ids[0] ?? 0
     const rows = ids.map((id) => ({ id, row: { id, n: values.get(id) }, version: null, tenant: null }))
     await new Promise((resolve) => setTimeout(resolve, random() * 8))
     return rows
@@ -43,7 +42,10 @@ function counters(random: () => number) {
     reads: 'page',
     strategies: ['all'],
     async *select() {
-      for (const page of pages) yield read(page)
+      for (const page of pages) {
+        lastRead = page[0] ?? 0
+        yield read(page)
+      }
     },
     load,
   }
@@ -53,7 +55,6 @@ function counters(random: () => number) {
     reads: 'stream',
     async *select() {
       const ahead = await Promise.all(pages.map(read))
-      lastRead = 0
       for (const page of ahead) {
         await new Promise((resolve) => setTimeout(resolve, random() * 8))
         lastRead += PAGE
