@@ -10,9 +10,9 @@ export interface Budget {
 }
 
 export interface RedisTarget {
-  /** with secrets: for the client only, never for output */
+  /** with secrets: for the client only, never for output; `embedded` for a private server, never because of a file */
   url: string
-  /** `cache.config.ts`, `--redis`, `REDIS_URL`, `CACHECTL_REDIS` */
+  /** `cache.config.ts`, `--redis`, `CACHECTL_REDIS`, `CACHECTL_EMBEDDED`, `REDIS_URL` */
   from: string
   tls: { ca?: string; cert?: string; key?: string; servername?: string } | null
 }
@@ -95,7 +95,8 @@ export interface ResolvedJoin {
 export interface ResolvedConfig {
   /** file it came from; null without one (`--redis <url>` alone) */
   file: string | null
-  redis: RedisTarget
+  /** null: neither the file nor a flag nor the environment names one (the variable that the file reads is not set) */
+  redis: RedisTarget | null
   prefix: string
   /** `1`: keys say `v1` */
   version: string

@@ -1,0 +1,190 @@
+// The options of a config: what each may be. The types of the same options, with what they mean, are in define-config.ts.
+import type { Row, Source } from '../ports.ts'
+import {
+  array,
+  checkName,
+  duration,
+  flag,
+  fn,
+  integer,
+  isObject,
+  jitter,
+  name,
+  object,
+  oneOf,
+  type Reader,
+  record,
+  size,
+  text,
+  ttl,
+  wrong,
+} from './readers.ts'
+
+const LARGE = Number.MAX_SAFE_INTEGER
+
+const compress: Reader<{ above: number | undefined } | false> = (value, place) => {
+  return value === false ? false : object({ above: size })(value, place)
+}
+
+const limits = { maxKeys: integer(1, LARGE), maxMemory: size }
+export const evictionPolicy = oneOf('lru', 'lfu', 'random', 'ttl')
+
+const namespace = object({
+  ttl,
+  jitter,
+  grace: duration(0),
+  compress,
+  budget: object({ ...limits, policy: evictionPolicy }),
+  format: oneOf('raw'),
+  key: text,
+  versionKey: text,
+})
+
+type Scalar = string | number | boolean | null
+
+/** Values of columns, as they stand in keys. */
+const columns: Reader<Record<string, Scalar>> = record(
+  () => undefined,
+  // `null` is a value here, and readers give undefined for none
+  (value, place): Scalar | undefined => {
+    const known =
+      value === null ||
+      typeof value === 'string' ||
+      typeof value === 'boolean' ||
+      (typeof value === 'number' && Number.isFinite(value))
+    return known || value === undefined
+      ? (value as Scalar | undefined)
+      : wrong(place, value, 'text, a number, a boolean or null')
+  },
+)
+
+const count: Reader<boolean | string> = (value, place) => (typeof value === 'boolean' ? value : name(value, place))
+
+const list = object({
+  by: array(text),
+  where: columns,
+  sort: array(text),
+  size: integer(1, 10_000),
+  pages: integer(1, 100_000),
+  top: integer(1, 1_000_000),
+  values: array(columns),
+  namespace: name,
+  count,
+})
+
+const id: Reader<string | number> = (value, place) =>
+  typeof value === 'number' ? integer(-LARGE, LARGE)(value, place) : text(value, place)
+
+export const strategy = oneOf('all', 'recent', 'popular', 'ids')
+
+const warm = object({ strategy, limit: integer(1, LARGE), since: duration(1), ids: array(id) })
+
+/** Null is an answer here: no source. */
+const source: Reader<Source | null> = (value, place) => {
+  if (value === undefined || value === null) return value as null | undefined
+  if (typeof value === 'function') return wrong(place, value, 'a source; write `fn(…)` around it')
+  if (typeof value === 'string' || !isObject(value)) return wrong(place, value, 'a source: sql(…), fn(…) or file(…)')
+  const candidate = value as Partial<Source>
+  if (
+    typeof candidate.select === 'function' &&
+    typeof candidate.kind === 'string' &&
+    Array.isArray(candidate.strategies)
+  )
+    return value as unknown as Source
+  place.report('is an object, but no source', 'make one with sql(…), fn(…) or file(…)')
+  return undefined
+}
+
+type RowTtl = (row: Row) => unknown
+const modelTtl: Reader<number | null | RowTtl> = (value, place) =>
+  typeof value === 'function' ? (value as RowTtl) : ttl(value, place)
+
+const model = object({
+  source,
+  subject: name,
+  namespace: name,
+  version: integer(1, LARGE),
+  tenant: flag,
+  fields: array(text),
+  exclude: array(text),
+  related: array(name),
+  join: record(() => undefined, object({ model: name, on: text })),
+  ttl: modelTtl,
+  grace: duration(0),
+  jitter,
+  key: fn<(row: Row) => string | number | bigint>('a function of the row'),
+  critical: flag,
+  enabled: flag,
+  warm,
+  lists: record(checkName, list),
+})
+
+const pem: Reader<string> = (value, place) =>
+  text(value instanceof Uint8Array ? new TextDecoder().decode(value) : value, place)
+
+/** Undefined and '' are the variable that is not set: for whoever needs Redis to report. */
+const url: Reader<string> = (value, place) =>
+  typeof value === 'string' || value === undefined ? value || undefined : wrong(place, value, 'a URL')
+
+const redisObject = object(
+  { url, tls: object({ ca: pem, cert: pem, key: pem, servername: text }) },
+  Object.fromEntries(
+    ['cluster', 'sentinels', 'name', 'default', 'reports'].map((form) => [
+      form,
+      'Cluster, Sentinel and several servers are not supported yet: write `url`',
+    ]),
+  ),
+)
+
+const redis: Reader<NonNullable<ReturnType<typeof redisObject>>> = (value, place) => {
+  return isObject(value) ? redisObject(value, place) : { url: url(value, place), tls: undefined }
+}
+
+/** Letters, digits and `-`: the label ends at the `_` before the tenant's id. */
+const label: Reader<string> = (value, place) => {
+  const read = name(value, place)
+  if (read?.includes('_'))
+    place.report('holds `_`, which ends the label in keys', `write '${read.replaceAll('_', '-')}'`)
+  return read
+}
+
+export const schema = object({
+  redis,
+  prefix: name,
+  version: integer(1, LARGE),
+  tenant: object({ label }),
+  defaults: object({ ttl: duration(1), jitter, grace: duration(0), compress }),
+  namespaces: record(checkName, namespace),
+  models: record(checkName, model),
+  budget: object(limits),
+  server: object({
+    maxmemory: size,
+    policy: oneOf(
+      'noeviction',
+      'allkeys-lru',
+      'allkeys-lfu',
+      'allkeys-random',
+      'volatile-lru',
+      'volatile-lfu',
+      'volatile-random',
+      'volatile-ttl',
+    ),
+  }),
+  protect: array(text),
+  env: oneOf('production', 'development'),
+})
+
+type ReadOf<R> = R extends Reader<infer T> ? T : never
+export type ReadConfig = ReadOf<typeof schema>
+export type ReadNamespace = ReadOf<typeof namespace>
+export type ReadModel = ReadOf<typeof model>
+export type ReadList = ReadOf<typeof list>
+export type ReadWarm = ReadOf<typeof warm>
+
+/** Every option by its path, `models.*.lists.*.size`: the reference in the docs is held to it. */
+export function optionPaths(reader: unknown = schema, path = ''): string[] {
+  const { fields, item } = reader as { fields?: Record<string, unknown>; item?: unknown }
+  if (item !== undefined) return optionPaths(item, `${path}.*`)
+  if (fields === undefined) return [path]
+  return Object.keys(fields).flatMap((key) => optionPaths(fields[key], path === '' ? key : `${path}.${key}`))
+}
