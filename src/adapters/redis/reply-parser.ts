@@ -11,6 +11,7 @@ const MAX_LINE_BYTES = 64 * 1024
 /** What an element of an array is charged, so that `*4000000000` is refused at once. */
 const ELEMENT_BYTES = 16
 const INT64_DIGITS = 19
+const SAFE_DIGITS = 15
 
 const CR = 13
 const LF = 10
@@ -124,7 +125,9 @@ export class ReplyParser {
     if (at === first || bytes[at] !== CR) throw unexpected(bytes, from - 1, 'a malformed integer')
     if (at + 1 >= end) return INCOMPLETE
     if (bytes[at + 1] !== LF) throw unexpected(bytes, from - 1, 'a malformed integer')
-    this.#integer = negative ? 0 - value : value
+    // Adding up rounds at each digit past 2^53; Number rounds once.
+    const exact = at - first > SAFE_DIGITS ? Number(bytes.toString('latin1', first, at)) : value
+    this.#integer = negative ? 0 - exact : exact
     return at + 2
   }
 
