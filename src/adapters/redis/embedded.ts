@@ -9,7 +9,8 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { CachectlError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
-import { type FindServerOptions, findServer, type ServerBinary } from './fetch-server.ts'
+import { type FindServerOptions, findServer } from './find-server.ts'
+import type { ServerBinary } from './server-binary.ts'
 
 export interface EmbeddedServer {
   /** `unix:/tmp/cachectl-x/redis.sock`, or `redis://127.0.0.1:<port>` where a port was asked for */

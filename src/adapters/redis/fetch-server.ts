@@ -1,64 +1,24 @@
-// Finds a redis-server (or valkey-server): on the PATH, fetched before, or fetched now into the user's cache folder.
+// Gets a server where there is none: with apt's packages unpacked into a folder of the user's, or with Homebrew.
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, lstat, mkdir, mkdtemp, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { access, mkdir, mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { CachectlError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
+import { type Env, missing, onPath, type ServerBinary, unpacked, works } from './server-binary.ts'
 
-export interface FindServerOptions {
-  /** only this one; any of the two without it */
-  binary?: 'redis-server' | 'valkey-server'
-  /** PATH, HOME, XDG_CACHE_HOME, and CACHECTL_REDIS_SERVER: the path of a binary to use; those of this process without it */
-  env?: Readonly<Record<string, string | undefined>>
-  /** what is being done that takes a while, one line each */
-  onNote?: (message: string) => void
-  signal?: AbortSignal
-}
-
-export interface ServerBinary {
-  path: string
-  /** what it needs in its environment to find its libraries */
-  env: Readonly<Record<string, string>>
-}
-
-type Env = Readonly<Record<string, string | undefined>>
-
-const FETCH_WITHIN_MS = 180_000
+export const FETCH_WITHIN_MS = 180_000
 /** The server is part of these packages in Debian and Ubuntu: one binary that goes by the name it is called by. */
 const PACKAGES = [
   { name: 'redis-tools', server: 'redis-server', from: 'redis-check-rdb' },
   { name: 'valkey-tools', server: 'valkey-server', from: 'valkey-check-rdb' },
 ] as const
 
-/**
- * @throws CachectlError REDIS_BINARY_MISSING with the line to type, when there is none and none can be fetched
- */
-export async function findServer(options: FindServerOptions = {}): Promise<ServerBinary> {
-  const env = options.env ?? process.env
-  if (env.CACHECTL_REDIS_SERVER) {
-    if (await works({ path: env.CACHECTL_REDIS_SERVER, env: {} })) return { path: env.CACHECTL_REDIS_SERVER, env: {} }
-    throw missing(`CACHECTL_REDIS_SERVER names ${env.CACHECTL_REDIS_SERVER}, which does not run`)
-  }
-  const names = options.binary ? [options.binary] : ['redis-server', 'valkey-server']
-  for (const name of names) {
-    const path = await onPath(name, env)
-    if (path) return { path, env: {} }
-  }
-  const folder = await cacheFolder(env)
-  for (const name of names) {
-    const cached = await unpacked(join(folder, name), name)
-    if (cached && (await works(cached))) return cached
-  }
-  return fetchServer(folder, names, { ...options, env })
-}
-
-async function fetchServer(
+/** Gets one of the servers `names` into `folder`. @throws CachectlError REDIS_BINARY_MISSING */
+export async function fetchServer(
   folder: string,
   names: readonly string[],
-  options: FindServerOptions & { env: Env },
+  options: { env: Env; onNote?: (message: string) => void; signal?: AbortSignal },
 ): Promise<ServerBinary> {
   const deadline = AbortSignal.timeout(FETCH_WITHIN_MS)
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline
@@ -77,16 +37,12 @@ async function fetchServer(
   throw missing(`no ${names.join(' or ')} on the PATH, and neither apt-get nor brew to get one with`)
 }
 
-function missing(message: string): CachectlError {
-  return new CachectlError('REDIS_BINARY_MISSING', message)
-}
-
-type Run = (command: string, ...args: readonly string[]) => Promise<string>
+type Run = (command: string, ...args: readonly string[]) => Promise<{ stdout: string; stderr: string }>
 
 function runner(env: Env, signal: AbortSignal): Run {
   return async (command, ...args) => {
     const options = { env: { ...env, LC_ALL: 'C', DEBIAN_FRONTEND: 'noninteractive' }, signal, maxBuffer: 16 << 20 }
-    return (await promisify(execFile)(command, args, options)).stdout
+    return promisify(execFile)(command, args, options)
   }
 }
 
@@ -104,7 +60,6 @@ async function fetchWithApt(
   run: Run,
   note: (message: string) => void,
 ): Promise<ServerBinary> {
-  await removeLeftovers(folder)
   const work = await mkdtemp(join(folder, 'fetch-'))
   try {
     let failure: unknown
@@ -150,30 +105,26 @@ async function downloadPackages(
     `Dir::Cache::archives=${archives}`,
     `Dir::State::extended_states=${join(work, 'extended_states')}`,
   ]
-  const lists = [...settings, `Dir::State::lists=${join(work, 'lists')}`]
-  const options = (all: readonly string[]) => all.flatMap((setting) => ['-o', setting])
-  const download = (all: readonly string[]) =>
-    run(
-      'apt-get',
-      ...options(all),
-      '-qq',
-      '-y',
-      '--download-only',
-      '--reinstall',
-      '--no-install-recommends',
-      'install',
-      name,
-    )
+  const apt = (...args: readonly string[]) =>
+    run('apt-get', ...settings.flatMap((setting) => ['-o', setting]), '-qq', ...args)
+  const download = async () => {
+    await apt('-y', '--download-only', '--reinstall', '--no-install-recommends', 'install', name)
+    const files = (await readdir(archives)).filter((file) => file.endsWith('.deb'))
+    // Where the package is installed and cannot be downloaded, apt is content with nothing.
+    if (!files.some((file) => file.startsWith(`${name}_`))) throw new Error(`apt has no ${name} to download`)
+    return files.map((file) => join(archives, file))
+  }
   try {
-    await download(settings)
+    return await download()
   } catch {
     // The system's package lists are absent (as in containers) or name files that the mirror no longer has.
-    note('reading the package lists (half a minute at most on a usual line)')
-    await run('apt-get', ...options(lists), '-qq', 'update')
-    await download(lists)
+    note('reading the package lists first')
+    settings.push(`Dir::State::lists=${join(work, 'lists')}`)
+    const { stderr } = await apt('update')
+    return await download().catch((error: unknown) => {
+      throw new Error([reason(error), ...(/^[EW]: .*/m.exec(stderr) ?? [])].join('; '))
+    })
   }
-  const files = await readdir(archives)
-  return files.filter((file) => file.endsWith('.deb')).map((file) => join(archives, file))
 }
 
 /** Moves the unpacked server to its place in one step; where another run was first, its server is the one to use. */
@@ -186,16 +137,6 @@ async function keep(root: string, place: string, server: string): Promise<Server
   return (await unpacked(place, server)) as ServerBinary
 }
 
-/** Folders of runs that were killed: theirs would have ended within the deadline. */
-async function removeLeftovers(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    if (!name.startsWith('fetch-')) continue
-    const path = join(folder, name)
-    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }))
-    if (Date.now() - mtimeMs > 2 * FETCH_WITHIN_MS) await rm(path, { recursive: true, force: true })
-  }
-}
-
 async function fetchWithHomebrew(
   names: readonly string[],
   run: Run,
@@ -204,60 +145,7 @@ async function fetchWithHomebrew(
   const formula = names.includes('redis-server') ? 'redis' : 'valkey'
   note(`no ${names.join(' or ')} on the PATH: running \`brew install ${formula}\``)
   await run('brew', 'install', formula)
-  const path = join((await run('brew', '--prefix', formula)).trim(), 'bin', `${formula}-server`)
+  const path = join((await run('brew', '--prefix', formula)).stdout.trim(), 'bin', `${formula}-server`)
   if (!(await works({ path, env: {} }))) throw new Error(`${path} does not run`)
   return { path, env: {} }
-}
-
-/** The server in an unpacked tree, with the folders of its libraries; null where there is none. */
-async function unpacked(root: string, server: string): Promise<ServerBinary | null> {
-  const path = join(root, 'usr/bin', server)
-  if (!(await executable(path))) return null
-  const folders: string[] = []
-  for (const base of [join(root, 'usr/lib'), join(root, 'lib')]) {
-    const inside = await readdir(base, { withFileTypes: true }).catch(() => [])
-    folders.push(base, ...inside.filter((entry) => entry.isDirectory()).map((entry) => join(base, entry.name)))
-  }
-  return { path, env: { LD_LIBRARY_PATH: folders.join(delimiter) } }
-}
-
-async function works(binary: ServerBinary): Promise<boolean> {
-  const options = { env: { ...binary.env }, timeout: 10_000 }
-  return promisify(execFile)(binary.path, ['--version'], options).then(
-    ({ stdout }) => /server v=/i.test(stdout),
-    () => false,
-  )
-}
-
-async function onPath(name: string, env: Env): Promise<string | null> {
-  for (const folder of (env.PATH ?? '').split(delimiter)) {
-    if (folder && (await executable(join(folder, name)))) return join(folder, name)
-  }
-  return null
-}
-
-async function executable(path: string): Promise<boolean> {
-  return access(path, constants.X_OK).then(
-    () => true,
-    () => false,
-  )
-}
-
-/** The user's cache folder; without a HOME that can be written, one of the user's own under the temporary folder. */
-async function cacheFolder(env: Env): Promise<string> {
-  const base = env.XDG_CACHE_HOME || (env.HOME ? join(env.HOME, '.cache') : null)
-  const uid = process.getuid?.() ?? 0
-  for (const folder of [base && join(base, 'cachectl'), join(tmpdir(), `cachectl-cache-${uid}`)]) {
-    if (!folder) continue
-    try {
-      await mkdir(folder, { recursive: true, mode: 0o700 })
-      await access(folder, constants.W_OK)
-      // A binary is run from here: in a shared temporary folder somebody else may have made it first.
-      const { uid: owner, mode } = await lstat(folder)
-      if (owner === uid && (mode & 0o022) === 0) return folder
-    } catch {}
-  }
-  throw missing(
-    'no redis-server on the PATH, and no folder to keep a fetched one in (HOME and the temporary folder cannot be written)',
-  )
 }
