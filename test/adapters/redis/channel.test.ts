@@ -109,6 +109,8 @@ describe(`channel (SEED=${seed})`, () => {
     const until = performance.now() + 600
     while (performance.now() < until);
     expect(await page).toHaveLength(1)
+    await new Promise(setImmediate)
+    expect(lane.closed).toBe(false)
   })
 
   it('closes on bytes that nobody asked for', async () => {
