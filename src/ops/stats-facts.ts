@@ -1,0 +1,81 @@
+// What the health table judges by, out of a finished count.
+import type { ResolvedConfig } from '../config/resolved.ts'
+import type { ConfigFacts, Facts } from '../core/diagnose.ts'
+import type { Group } from '../core/groups.ts'
+import { printable } from '../core/printable.ts'
+import type { RedisIdentity, ServerInfo } from '../ports.ts'
+import type { Counted, RateNow } from './stats.ts'
+
+export interface FactSources {
+  config: ResolvedConfig | null
+  redis: RedisIdentity
+  info: ServerInfo
+  counted: Counted
+  now: RateNow | null
+  /** every key of the database was meant to be counted */
+  everything: boolean
+}
+
+export function collectFacts({ config, redis, info, counted, now, everything }: FactSources): Facts {
+  const { total } = counted.summary
+  const stalePercent = numberField(info, 'expired_stale_perc')
+  return {
+    usedMemoryBytes: info.usedMemoryBytes,
+    maxMemoryBytes: info.maxMemoryBytes,
+    systemMemoryBytes: numberField(info, 'total_system_memory'),
+    policy: info.policy === null ? null : printable(info.policy),
+    hits: info.hits,
+    misses: info.misses,
+    hitRateNow: now === null || now.hits + now.misses === 0 ? null : now.hits / (now.hits + now.misses),
+    lookupsNow: now === null ? 0 : now.hits + now.misses,
+    uptimeMs: info.uptimeSeconds === null ? null : info.uptimeSeconds * 1000,
+    evictedKeys: info.evictedKeys,
+    expiredKeys: info.expiredKeys,
+    expiredStaleRatio: stalePercent === null ? null : stalePercent / 100,
+    fragmentationRatio: info.fragmentationRatio,
+    connectedClients: info.connectedClients,
+    maxClients: numberField(info, 'maxclients'),
+    saveFailed: info.fields.get('rdb_last_bgsave_status') === 'err',
+    replica: redis.role === 'replica',
+    keys: total.keys,
+    noTtlKeys: total.noTtlKeys,
+    bytesKnown: total.bytes !== null,
+    largest: counted.counter.largest[0] ?? null,
+    config: config === null ? null : configFacts(config, counted, everything),
+  }
+}
+
+function configFacts(config: ResolvedConfig, { groups, method, summary }: Counted, everything: boolean): ConfigFacts {
+  // Of a sample the counts are scaled like those of the groups.
+  const counted = groups.reduce((sum, group) => sum + group.tally.keys, 0)
+  const scale = counted === 0 ? 1 : summary.total.keys / counted
+  const affected = (of: (group: Group) => number) =>
+    groups.flatMap((group) =>
+      of(group) > 0 ? [{ group: group.identity.group, keys: Math.round(of(group) * scale) }] : [],
+    )
+  const undeclared = groups.filter((group) => !group.identity.declaration.declared)
+  const subjects = new Set(groups.map((group) => group.identity.subject))
+  // Only groups by subject, and of all keys, can tell that a model has none.
+  const tells =
+    everything &&
+    method === 'full' &&
+    groups.every((group) => group.identity.namespace === null || group.identity.subject !== null)
+  return {
+    undeclaredKeys: Math.round(undeclared.reduce((sum, group) => sum + group.tally.keys, 0) * scale),
+    undeclaredExample: undeclared[0]?.identity.group ?? null,
+    withoutTtl: affected(({ identity, tally }) => (identity.declaration.expectsTtl ? tally.noTtl : 0)),
+    overTtl: affected(({ tally }) => tally.overTtl),
+    emptyModels: tells
+      ? Object.values(config.models).flatMap((model) =>
+          model.enabled && !subjects.has(model.subject) ? [model.name] : [],
+        )
+      : [],
+  }
+}
+
+function numberField(info: ServerInfo, name: string): number | null {
+  const text = info.fields.get(name)
+  if (text === undefined || text === '') return null
+  const value = Number(text)
+  return Number.isFinite(value) ? value : null
+}

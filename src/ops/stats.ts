@@ -1,0 +1,249 @@
+// `stats`: what is cached, by group, and how the server is. Reads only, and leaves no trace but the lookups that it reports.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { diagnose, type Health } from '../core/diagnose.ts'
+import { createGroupTable, type Group, type GroupBy } from '../core/groups.ts'
+import { type StatsGroup, type StatsServer, type Summary, summarise } from '../core/stats.ts'
+import type { Target } from '../core/target.ts'
+import type { RedisIdentity, ServerInfo } from '../ports.ts'
+import type { OperationContext } from './context.ts'
+import { createKeyCounter, type KeyCounter, type LargestKey, type Lookups } from './count-keys.ts'
+import { AGE_SAMPLE, type AgesRead, readAges } from './read-ages.ts'
+import { beginReport, type ReportBase } from './report-base.ts'
+import { scan } from './scan.ts'
+import { collectFacts } from './stats-facts.ts'
+import { wantedKeys } from './wanted-keys.ts'
+
+/** Up to this many keys everything is counted, unless a sample is asked for. */
+export const MOST_KEYS_COUNTED = 100_000
+export const SAMPLE_KEYS = 20_000
+export const DEFAULT_TOP = 20
+export const DEFAULT_BY: readonly GroupBy[] = ['namespace', 'model']
+
+export type StatsMode = { kind: 'auto' } | { kind: 'full' } | { kind: 'sample'; keys: number }
+
+export interface StatsOptions {
+  /** none: the whole database */
+  targets: readonly Target[]
+  by: readonly GroupBy[]
+  mode: StatsMode
+  /** groups that are shown; the rest is summed */
+  top: number
+  /** how many of the largest keys are named */
+  largest: number
+  /** read the ages of entries even where that makes the sampled keys look used */
+  age: boolean
+  /** measures the hit rate over this time at least; null: not */
+  intervalMs: number | null
+}
+
+/** `complete` false: stopped before the end; what was seen until then is told as a sample. */
+export interface StatsReport extends ReportBase {
+  command: 'stats'
+  prefix: string | null
+  targets: readonly string[]
+  by: readonly GroupBy[]
+  method: 'full' | 'sample'
+  server: StatsServer
+  groups: StatsGroup[]
+  /** all groups together, control data excluded */
+  total: StatsGroup
+  /** cachectl's own data beside the entries */
+  control: { keys: number; bytes: number | null }
+  largest: LargestKey[]
+  health: Health
+  scan: {
+    /** keys that SCAN returned; one that came twice counts twice */
+    visited: number
+    /** DBSIZE at the start, control data and expired keys included; null where it is refused */
+    population: number | null
+    /** keys that were gone or expired when they were asked about */
+    gone: number
+    /** what this run added to keyspace_hits and keyspace_misses */
+    hitsAdded: number
+    missesAdded: number
+    /** entries whose header was read for ages */
+    headersRead: number
+    /** the longest SCAN by the server's clock; null where it refuses TIME */
+    slowestCallMs: number | null
+    durationMs: number
+  }
+  notes: string[]
+}
+
+export interface Counted {
+  counter: KeyCounter
+  groups: Group[]
+  summary: Summary
+  ages: AgesRead
+  method: 'full' | 'sample'
+  complete: boolean
+  visited: number
+  slowestCallMs: number | null
+  durationMs: number
+}
+
+/**
+ * Counts keys, bytes and TTLs by group. When the signal is aborted it reports what it has seen, with `complete: false`.
+ * @throws CachectlError
+ */
+export async function stats(context: OperationContext, options: StatsOptions): Promise<StatsReport> {
+  const { store, clock, config } = context
+  const [report, redis, before] = await Promise.all([beginReport(context), store.identity(), store.info()])
+  const infoAtMs = clock.now()
+  const counted = await count(context, options, redis, before)
+  const { lookups } = counted.counter
+  const now = options.intervalMs === null ? null : await rateNow(context, options.intervalMs, infoAtMs, before, lookups)
+  const { groups, total, control } = counted.summary
+  return {
+    command: 'stats',
+    ...report(counted.complete),
+    prefix: config?.prefix ?? null,
+    targets: options.targets.map((target) => target.text),
+    by: options.by,
+    method: counted.method,
+    server: describeServer(before, now),
+    groups,
+    total,
+    control,
+    largest: counted.counter.largest.slice(0, options.largest),
+    health: diagnose(
+      collectFacts({ config, redis, info: before, counted, now, everything: options.targets.length === 0 }),
+    ),
+    scan: {
+      visited: counted.visited,
+      population: before.keys,
+      gone: counted.counter.gone,
+      hitsAdded: lookups.hits,
+      missesAdded: lookups.misses,
+      headersRead: counted.ages.headersRead,
+      slowestCallMs: counted.slowestCallMs,
+      durationMs: counted.durationMs,
+    },
+    notes: notesOf(redis, counted),
+  }
+}
+
+/** How many keys are looked at; null: all. */
+function sampleSize(mode: StatsMode, keys: number | null): number | null {
+  if (mode.kind === 'sample') return mode.keys
+  return mode.kind === 'full' || keys === null || keys <= MOST_KEYS_COUNTED ? null : SAMPLE_KEYS
+}
+
+async function count(
+  context: OperationContext,
+  options: StatsOptions,
+  redis: RedisIdentity,
+  info: ServerInfo,
+): Promise<Counted> {
+  const { clock, config, emit, signal, store } = context
+  const startedAtMs = clock.now()
+  const population = info.keys
+  // The keys of a Cluster lie in tables by slot, which SCAN walks one after the other: its first pages are no random sample.
+  const random = redis.mode !== 'cluster'
+  const limit = options.mode.kind === 'auto' && !random ? null : sampleSize(options.mode, population)
+  const table = createGroupTable(config, options.by, config === null ? 0 : AGE_SAMPLE)
+  const counter = createKeyCounter({ table, by: options.by, largest: options.largest, random: context.random })
+  const wanted = wantedKeys(options.targets, config)
+  const total = limit ?? population
+  emit({ event: 'start', task: 'stats', unit: 'keys', total })
+
+  let visited = 0
+  let slowestCallMs: number | null = null
+  for await (const page of scan(store, {
+    signal,
+    limit,
+    probe: (probes, key) => counter.probe(probes, key),
+    ...(wanted === null ? {} : { wanted }),
+  })) {
+    visited += page.visited
+    if (page.callMs !== null) slowestCallMs = Math.max(slowestCallMs ?? 0, page.callMs)
+    counter.count(page)
+    emit({ event: 'progress', task: 'stats', done: visited, total })
+  }
+  const complete = !signal.aborted
+  const { groups, control } = table.finish()
+  const ages = await readAges(context, groups, options.age, counter.lookups)
+  // A walk that was cut short saw a random part of the keys.
+  const cutShort = (limit !== null && visited >= limit) || !complete
+  const sample =
+    cutShort && population !== null && visited < population ? { visited: visited - counter.gone, population } : null
+  const summary = summarise({ groups, control, ages: ages.ages }, { top: options.top, sample, errorsKnown: random })
+  const durationMs = clock.now() - startedAtMs
+  emit({ event: 'end', task: 'stats', done: visited, durationMs })
+  return {
+    counter,
+    groups,
+    summary,
+    ages,
+    method: sample !== null ? 'sample' : 'full',
+    complete,
+    visited,
+    slowestCallMs,
+    durationMs,
+  }
+}
+
+export interface RateNow {
+  hits: number
+  misses: number
+  intervalMs: number
+}
+
+/** The change of the server's counters since `before`, without the lookups of this run. */
+async function rateNow(
+  context: OperationContext,
+  intervalMs: number,
+  sinceMs: number,
+  before: ServerInfo,
+  own: Lookups,
+): Promise<RateNow | null> {
+  const leftMs = sinceMs + intervalMs - context.clock.now()
+  if (leftMs > 0) await sleep(leftMs, undefined, { signal: context.signal }).catch(() => {})
+  const after = await context.store.info()
+  if (before.hits === null || before.misses === null || after.hits === null || after.misses === null) return null
+  const hits = after.hits - before.hits - own.hits
+  const misses = after.misses - before.misses - own.misses
+  // Counters that went back were reset, or the server was restarted.
+  return hits < 0 || misses < 0 ? null : { hits, misses, intervalMs: context.clock.now() - sinceMs }
+}
+
+function describeServer(info: ServerInfo, now: RateNow | null): StatsServer {
+  return {
+    usedMemoryBytes: info.usedMemoryBytes,
+    maxMemoryBytes: info.maxMemoryBytes,
+    policy: info.policy,
+    keys: info.keys,
+    hits: info.hits,
+    misses: info.misses,
+    hitRate: rate(info.hits, info.misses),
+    hitRateNow: now === null ? null : rate(now.hits, now.misses),
+    intervalMs: now?.intervalMs ?? null,
+    evictedKeys: info.evictedKeys,
+    expiredKeys: info.expiredKeys,
+    fragmentationRatio: info.fragmentationRatio,
+    connectedClients: info.connectedClients,
+    uptimeMs: info.uptimeSeconds === null ? null : info.uptimeSeconds * 1000,
+  }
+}
+
+function rate(hits: number | null, misses: number | null): number | null {
+  return hits === null || misses === null || hits + misses === 0 ? null : hits / (hits + misses)
+}
+
+function notesOf(redis: RedisIdentity, { ages, complete, counter, method, summary, visited }: Counted): string[] {
+  const notes: string[] = []
+  if (!complete) notes.push(`stopped after ${visited} keys: the figures are those of what was seen until then`)
+  if (method === 'sample' && redis.mode === 'cluster')
+    notes.push(
+      'in a Cluster SCAN goes slot by slot, so its first keys are no random sample: the estimates have no known error',
+    )
+  if (!ages.allowed)
+    notes.push(
+      'ages are unknown: this server cannot read headers without making keys look used (Redis 7.2 can); --age reads them all the same',
+    )
+  if (counter.unsized > 0 && summary.total.bytes !== null)
+    notes.push(
+      `the server refused to tell the size of ${counter.unsized} keys: they are taken to be like the others of their group`,
+    )
+  return notes
+}

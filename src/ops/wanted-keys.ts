@@ -1,0 +1,27 @@
+// Which keys of a walk the targets mean.
+import type { ResolvedConfig } from '../config/resolved.ts'
+import { createKeys, isControlKey } from '../core/key.ts'
+import { matchesTarget, type Target } from '../core/target.ts'
+
+/** Null: every key, because nothing was named. `all` of a config is everything under its prefix. Control data is never meant. */
+export function wantedKeys(
+  targets: readonly Target[],
+  config: ResolvedConfig | null,
+): ((key: Buffer) => boolean) | null {
+  if (targets.length === 0) return null
+  if (config === null)
+    return (key) => targets.some((target) => matchesTarget(target, { bytes: key, parsed: null, plain: null }))
+  const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
+  const prefix = Buffer.from(`${config.prefix}:`)
+  const needsPlain = targets.some((target) => target.kind === 'pattern')
+  return (key) => {
+    if (isControlKey(config.prefix, key)) return false
+    const parsed = keys.parse(key)
+    const plain = parsed !== null && needsPlain ? keys.plain(parsed) : null
+    return targets.some((target) =>
+      target.kind === 'all'
+        ? prefix.equals(key.subarray(0, prefix.length))
+        : matchesTarget(target, { bytes: key, parsed, plain }),
+    )
+  }
+}

@@ -1,0 +1,214 @@
+// The report of `stats` for people.
+import type { ChalkInstance } from 'chalk'
+import type { Finding } from '../core/diagnose.ts'
+import { TTL_CLASSES_MS } from '../core/histogram.ts'
+import { printable } from '../core/printable.ts'
+import type { StatsGroup } from '../core/stats.ts'
+import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
+import type { StatsReport } from '../ops/stats.ts'
+import { type Column, layOut } from './columns.ts'
+
+export interface RenderOptions {
+  /** a chalk instance; level 0 paints nothing */
+  paint: ChalkInstance
+  /** of the terminal; null where the output is no terminal: nothing is left out then */
+  widthColumns: number | null
+}
+
+const UNKNOWN = '…'
+
+/** The whole report as text, with a line break at its end. */
+export function renderStats(report: StatsReport, { paint, widthColumns }: RenderOptions): string {
+  const { lines, dropped } = layOut(report.groups, columnsOf(report), widthColumns, (text) => paint.bold(text))
+  return `${[
+    heading(report, paint),
+    serverLine(report),
+    figures(report, paint),
+    ...rateNow(report),
+    '',
+    ...(report.groups.length === 0 ? ['no keys'] : lines),
+    ...(dropped.length === 0
+      ? []
+      : [paint.dim(`no room for: ${dropped.join(', ')} (a wider terminal, a pipe or --json has them)`)]),
+    ...(report.control.keys === 0
+      ? []
+      : [
+          paint.dim(
+            `${formatCount(report.control.keys)} more keys are cachectl's own control data (${size(report.control.bytes)})`,
+          ),
+        ]),
+    ...ttlLine(report),
+    ...largestLines(report),
+    ...cost(report, paint),
+    ...report.notes.map((note) => paint.yellow(`note: ${note}`)),
+    '',
+    ...health(report, paint),
+  ].join('\n')}\n`
+}
+
+function heading(report: StatsReport, paint: ChalkInstance): string {
+  const method =
+    report.method === 'full'
+      ? 'exact'
+      : `sample of ${formatCount(report.scan.visited)} of ${formatCount(report.scan.population ?? 0)} keys`
+  const parts = [
+    ...(report.prefix === null ? [] : [`prefix ${printable(report.prefix)}`]),
+    ...report.targets.map(printable),
+    report.complete ? method : `stopped early: ${method}`,
+    report.startedAt.replace(/\.\d+Z$/, 'Z'),
+  ]
+  return `${paint.bold('=== Redis Cache Statistics ===')}   ${parts.join(' · ')}`
+}
+
+function serverLine({ redis }: StatsReport): string {
+  const { endpoint, database, role, version, mode, from } = redis
+  const place = mode === 'standalone' ? '' : ` (${mode})`
+  return `${printable(endpoint)}/${database} ${role}${place}, ${printable(version ?? 'unknown version')} (from ${printable(from)})`
+}
+
+function figures({ server, total, method }: StatsReport, paint: ChalkInstance): string {
+  const { usedMemoryBytes: used, maxMemoryBytes: max, policy, hitRate, uptimeMs } = server
+  const limit = max === null ? '' : max === 0 ? ', no limit' : ` of ${formatBytes(max)}`
+  const memory = used === null ? UNKNOWN : `${formatBytes(used)}${limit} (${printable(policy ?? 'policy unknown')})`
+  const over = uptimeMs === null ? '' : ` over ${formatDuration(uptimeMs)}`
+  const rate = hitRate === null ? 'none asked' : `${formatPercent(hitRate)}${over}`
+  const keys = `${method === 'sample' ? '~' : ''}${formatCount(total.keys)}`
+  return [
+    `${paint.bold('Memory')}  ${memory}`,
+    `${paint.bold('Hit rate')} ${rate}`,
+    `${paint.bold('Keys')} ${keys}`,
+  ].join('  ')
+}
+
+function rateNow({ server }: StatsReport): string[] {
+  const { hitRateNow, intervalMs, evictedKeys, expiredKeys, fragmentationRatio, connectedClients } = server
+  const now =
+    intervalMs === null
+      ? []
+      : [
+          `hit rate of the last ${formatDuration(intervalMs)}: ${hitRateNow === null ? 'no lookups' : formatPercent(hitRateNow)}`,
+        ]
+  const parts = [
+    ...now,
+    ...(evictedKeys === null ? [] : [`${formatCount(evictedKeys)} evicted`]),
+    ...(expiredKeys === null ? [] : [`${formatCount(expiredKeys)} expired`]),
+    ...(fragmentationRatio === null ? [] : [`fragmentation ${fragmentationRatio.toFixed(2)}`]),
+    ...(connectedClients === null ? [] : [`${formatCount(connectedClients)} clients`]),
+  ]
+  return parts.length === 0 ? [] : [parts.join(' · ')]
+}
+
+/** The order in which columns go: age, TTL p95, hit rate, TTL p50, no TTL, share. */
+function columnsOf(report: StatsReport): Column<StatsGroup>[] {
+  const sampled = report.method === 'sample'
+  const aged = report.groups.some((group) => group.age !== null)
+  return [
+    { title: 'group', align: 'left', cell: (row) => row.group },
+    { title: 'keys', align: 'right', cell: (row) => formatCount(row.keys) },
+    ...(sampled
+      ? [
+          {
+            title: '±',
+            align: 'right',
+            cell: (row) => (row.error === null ? '?' : formatCount(row.error.keys)),
+            droppedAs: 4,
+          } satisfies Column<StatsGroup>,
+        ]
+      : []),
+    { title: 'share', align: 'right', cell: (row) => wholePercent(row.share), droppedAs: 1 },
+    { title: 'memory', align: 'right', cell: (row) => size(row.bytes) },
+    ...(sampled
+      ? [
+          {
+            title: '± memory',
+            align: 'right',
+            cell: (row) => size(row.error?.bytes ?? null),
+            droppedAs: 7,
+          } satisfies Column<StatsGroup>,
+        ]
+      : []),
+    { title: 'no TTL', align: 'right', cell: (row) => formatCount(row.noTtlKeys), droppedAs: 2 },
+    { title: 'TTL p50', align: 'right', cell: (row) => time(row.ttl.p50Ms), droppedAs: 3 },
+    { title: 'TTL p95', align: 'right', cell: (row) => time(row.ttl.p95Ms), droppedAs: 6 },
+    ...(aged
+      ? [
+          {
+            title: 'age p50',
+            align: 'right',
+            cell: (row) => time(row.age?.p50Ms ?? null),
+            droppedAs: 8,
+          } satisfies Column<StatsGroup>,
+        ]
+      : []),
+    {
+      title: 'hit rate',
+      align: 'right',
+      cell: (row) => (row.hitRate === null ? UNKNOWN : formatPercent(row.hitRate)),
+      droppedAs: 5,
+    },
+  ]
+}
+
+function wholePercent(share: number): string {
+  return share > 0 && share < 0.005 ? '<1 %' : `${Math.round(share * 100)} %`
+}
+
+function size(bytes: number | null): string {
+  return bytes === null ? UNKNOWN : formatBytes(bytes)
+}
+
+function time(ms: number | null): string {
+  return ms === null ? UNKNOWN : formatDuration(ms)
+}
+
+function ttlLine({ total }: StatsReport): string[] {
+  if (total.keys === 0) return []
+  const classes = total.ttl.buckets
+    .map(({ underMs, keys }) => ({
+      label: underMs === null ? `≥${formatDuration(TTL_CLASSES_MS.at(-1) ?? 0)}` : `<${formatDuration(underMs)}`,
+      keys,
+    }))
+    .filter(({ keys }) => keys > 0)
+  const parts = [{ label: 'none', keys: total.noTtlKeys }, ...classes].map(
+    ({ label, keys }) => `${label} ${wholePercent(keys / total.keys)}`,
+  )
+  return [`TTL  ${parts.join(' · ')}`]
+}
+
+function largestLines({ largest }: StatsReport): string[] {
+  if (largest.length === 0) return []
+  return [
+    '',
+    'largest keys',
+    ...largest.map(
+      ({ key, bytes, ttlMs }) =>
+        `  ${formatBytes(bytes)}  ${key}${ttlMs === null ? '' : `  (TTL ${formatDuration(ttlMs)})`}`,
+    ),
+  ]
+}
+
+function cost({ scan, method }: StatsReport, paint: ChalkInstance): string[] {
+  const headers = scan.headersRead === 0 ? '' : `, ages from ${formatCount(scan.headersRead)} headers`
+  const lookups = `${formatCount(scan.hitsAdded)} hits and ${formatCount(scan.missesAdded)} misses`
+  const sure = method === 'sample' ? ['± holds for all groups at once in at least 95 of 100 samples'] : []
+  return [
+    paint.dim(
+      `looked at ${formatCount(scan.visited)} keys in ${formatDuration(scan.durationMs)}${headers}; this added ${lookups} to the server's counters`,
+    ),
+    ...sure.map((text) => paint.dim(text)),
+  ]
+}
+
+function health({ health: { status, findings } }: StatsReport, paint: ChalkInstance): string[] {
+  const verdict = {
+    healthy: paint.green('✓ Cache is healthy'),
+    warning: paint.yellow('! Cache needs attention'),
+    critical: paint.red('✗ Cache is in trouble'),
+  }
+  return [verdict[status], ...findings.flatMap((finding) => describe(finding, paint))]
+}
+
+function describe({ id, severity, evidence, advice, next }: Finding, paint: ChalkInstance): string[] {
+  const mark = severity === 'critical' ? paint.red('✗') : severity === 'warning' ? paint.yellow('!') : paint.dim('·')
+  return [`  ${mark} ${id}: ${evidence}`, paint.dim(`    ${advice}${next === null ? '' : ` → ${next}`}`)]
+}
