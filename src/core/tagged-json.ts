@@ -58,8 +58,8 @@ function tagObject(value: object, depth: number): unknown {
   const prototype = Object.getPrototypeOf(value)
   if (prototype === Array.prototype) return tagItems(value as unknown[], depth)
   if (prototype === Object.prototype) return tagFields(value as Record<string, unknown>, depth)
-  if (prototype === Date.prototype)
-    return { '~date': Number.isNaN((value as Date).getTime()) ? null : (value as Date).toISOString() }
+  // milliseconds: JSON writes those of an invalid date as null
+  if (prototype === Date.prototype) return { '~date': (value as Date).getTime() }
   if (prototype === Map.prototype) return { '~map': tagItems(Array.from(value as Map<unknown, unknown>), depth + 1) }
   if (prototype === Set.prototype) return { '~set': tagItems(Array.from(value as Set<unknown>), depth + 1) }
   if (Buffer.isBuffer(value)) return { '~buffer': value.toString('base64') }
@@ -146,7 +146,7 @@ function untagFields(fields: Record<string, unknown>, keys: readonly string[]): 
 function untag(name: string, content: unknown): unknown {
   switch (name) {
     case '~date':
-      return content === null ? new Date(Number.NaN) : validDate(text(content))
+      return date(content)
     case '~bigint':
       return BigInt(matching(content, /^-?\d+$/))
     case '~number':
@@ -171,10 +171,11 @@ function untag(name: string, content: unknown): unknown {
   }
 }
 
-function validDate(iso: string): Date {
-  const date = new Date(iso)
-  if (Number.isNaN(date.getTime())) throw new MalformedError()
-  return date
+function date(content: unknown): Date {
+  if (content === null) return new Date(Number.NaN)
+  const value = new Date(typeof content === 'number' ? content : Number.NaN)
+  if (value.getTime() !== content) throw new MalformedError()
+  return value
 }
 
 function typedArray([name, content]: [unknown, unknown]): unknown {
