@@ -93,7 +93,6 @@ async function downloadPackages(
 ): Promise<string[]> {
   const archives = join(work, name, 'archives')
   await mkdir(join(archives, 'partial'), { recursive: true })
-  await mkdir(join(work, 'lists/partial'), { recursive: true })
   // Locks are for who installs. Root's apt would hand the download to the user _apt, who has no access to our folder.
   const settings = [
     'Debug::NoLocking=1',
@@ -105,6 +104,13 @@ async function downloadPackages(
     `Dir::Cache::archives=${archives}`,
     `Dir::State::extended_states=${join(work, 'extended_states')}`,
   ]
+  // Of an earlier package of this run.
+  const lists = join(work, 'lists')
+  const fresh = await access(lists).then(
+    () => true,
+    () => false,
+  )
+  if (fresh) settings.push(`Dir::State::lists=${lists}`)
   const apt = (...args: readonly string[]) =>
     run('apt-get', ...settings.flatMap((setting) => ['-o', setting]), '-qq', ...args)
   const download = async () => {
@@ -116,13 +122,15 @@ async function downloadPackages(
   }
   try {
     return await download()
-  } catch {
+  } catch (error) {
+    if (fresh) throw error
     // The system's package lists are absent (as in containers) or name files that the mirror no longer has.
     note('reading the package lists first')
-    settings.push(`Dir::State::lists=${join(work, 'lists')}`)
+    settings.push(`Dir::State::lists=${lists}`)
+    await mkdir(join(lists, 'partial'), { recursive: true })
     const { stderr } = await apt('update')
-    return await download().catch((error: unknown) => {
-      throw new Error([reason(error), ...(/^[EW]: .*/m.exec(stderr) ?? [])].join('; '))
+    return await download().catch((last: unknown) => {
+      throw new Error([reason(last), ...(/^[EW]: .*/m.exec(stderr) ?? [])].join('; '))
     })
   }
 }
