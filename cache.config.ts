@@ -42,7 +42,7 @@ export default defineConfig({
       namespace: 'reference',
       critical: true,
       warm: { strategy: 'all' },
-      lists: { all: { sort: ['name'], size: 300 } },
+      lists: { byName: { sort: ['name'], size: 300 } },
     },
   },
 

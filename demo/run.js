@@ -53,5 +53,6 @@ try {
   }
 } finally {
   if (!keep) await server.stop()
-  await (await openDemoDatabase()).close()
+  const database = await openDemoDatabase()
+  if (!database.closed) await database.close()
 }

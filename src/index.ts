@@ -2,6 +2,6 @@
 export { file } from './adapters/sources/file.ts'
 export { fn } from './adapters/sources/fn.ts'
 export { sql } from './adapters/sources/sql.ts'
-export { defineConfig } from './config/schema.ts'
+export { defineConfig } from './config/define-config.ts'
 export { CachectlError, EXIT } from './core/errors.ts'
 export type { Id, ListQuery, Row, Selection, Source, SourceRow, Strategy } from './ports.ts'

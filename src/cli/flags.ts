@@ -21,7 +21,11 @@ export function addGlobalFlags(program: Command): Command {
     .option('-c, --config <file>', 'config file, instead of the nearest cache.config.*')
     .option('--redis <url>', 'Redis to use: redis://, rediss://, unix:/path, or "embedded" for a private one')
     .option('--tenant <id>', 'entries of this tenant only; also --<label> <id> by the label of the config')
-    .addOption(new Option('-o, --output <format>', 'how the answer is written').choices(['table', 'json', 'ndjson']).default('table'))
+    .addOption(
+      new Option('-o, --output <format>', 'how the answer is written')
+        .choices(['table', 'json', 'ndjson'])
+        .default('table'),
+    )
     .option('--json', 'short for --output json')
     .option('-q, --quiet', 'nothing on success, one line on failure')
     .option('-v, --verbose', 'say more on stderr')
@@ -37,7 +41,8 @@ export function duration(text: string): number {
 
 export function positiveInteger(text: string): number {
   const value = Number(text)
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('Give a whole number from 1 up.')
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < 1)
+    throw new InvalidArgumentError('Give a whole number from 1 up.')
   return value
 }
 

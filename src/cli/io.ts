@@ -48,7 +48,7 @@ export function systemIo(): Io {
 
 /** What the answer is written to. A reader that went away (`| head -1`) is no error: the run stops and says nothing. */
 export interface Output {
-  write(text: string): Promise<void>
+  write(text: string | Uint8Array): Promise<void>
   readonly closed: boolean
 }
 
@@ -65,7 +65,7 @@ export function createOutput(stream: Writable, onClosed: (error: CachectlError |
     },
     write: (text) =>
       new Promise((resolve) => {
-        if (closed || text === '') return resolve()
+        if (closed || text.length === 0) return resolve()
         stream.write(text, () => resolve())
       }),
   }

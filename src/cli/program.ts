@@ -29,7 +29,18 @@ function usageError(error: CommanderError): CachectlError | null {
   if (error.exitCode === 0 || error.code === 'commander.help') return null
   const message = error.message.replace(/^error: /, '')
   const [first = '', ...rest] = message.split('\n')
-  return new CachectlError('USAGE', first, rest.length > 0 ? { hint: rest.join(' ').trim().replace(/^\(|\)$/g, '') } : {})
+  return new CachectlError(
+    'USAGE',
+    first,
+    rest.length > 0
+      ? {
+          hint: rest
+            .join(' ')
+            .trim()
+            .replace(/^\(|\)$/g, ''),
+        }
+      : {},
+  )
 }
 
 export function createProgram(session: Session): Command {
@@ -48,6 +59,7 @@ export function createProgram(session: Session): Command {
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError(true)
     .exitOverride()
+    .addHelpCommand(new Command('help').argument('[command]').description('help of a command').helpGroup(GROUPS.setup))
   addGlobalFlags(program)
   addDaily(program, session)
   addSetup(program, session)
@@ -77,7 +89,14 @@ function addDaily(program: Command, session: Session): void {
   program
     .command('warm [target...]')
     .description('load what the models declare into Redis')
-    .addHelpText('before', examples('cachectl warm', 'cachectl warm product --strategy recent --limit 1000', 'cachectl warm product:42 --refresh'))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl warm',
+        'cachectl warm product --strategy recent --limit 1000',
+        'cachectl warm product:42 --refresh',
+      ),
+    )
     .addOption(new Option('--strategy <name>', 'which rows').choices(['all', 'recent', 'popular', 'ids']))
     .option('--ids <list>', 'these ids: 1,2,3, a file with one a line, or - for standard input')
     .option('--critical', 'the models marked critical')
@@ -88,14 +107,27 @@ function addDaily(program: Command, session: Session): void {
     .option('--concurrency <n>', 'pages under way at once', positiveInteger, 4)
     .option('--batch <n>', 'rows a page', positiveInteger, 500)
     .option('--rate <n>', 'at most this many rows a second', positiveInteger)
-    .addOption(new Option('--if-locked <what>', 'when another run warms the same model').choices(['fail', 'skip', 'wait']).default('fail'))
+    .addOption(
+      new Option('--if-locked <what>', 'when another run warms the same model')
+        .choices(['fail', 'skip', 'wait'])
+        .default('fail'),
+    )
     .option('-n, --dry-run', 'say what would be loaded; write nothing')
     .action(action(session, async () => (await import('./commands/warm.ts')).warmCommand))
   program
     .command('stats [target...]')
     .description('what is cached, by namespace and model, and how healthy it is')
-    .addHelpText('before', examples('cachectl stats', 'cachectl stats --by tenant --top 5', 'cachectl stats --redis redis://127.0.0.1:6379 --json'))
-    .addOption(new Option('--by <what>', 'group by').choices(['namespace', 'model', 'tenant', 'version', 'pattern', 'type']))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl stats',
+        'cachectl stats --by tenant --top 5',
+        'cachectl stats --redis redis://127.0.0.1:6379 --json',
+      ),
+    )
+    .addOption(
+      new Option('--by <what>', 'group by').choices(['namespace', 'model', 'tenant', 'version', 'pattern', 'type']),
+    )
     .option('--full', 'count every key, however many there are')
     .option('--sample <n>', 'estimate from this many keys, with intervals', positiveInteger)
     .option('--top <n>', 'groups shown; the rest are summed in one line', positiveInteger, 20)
@@ -106,20 +138,41 @@ function addDaily(program: Command, session: Session): void {
   program
     .command('keys <target>')
     .description('the keys of a target, as they are found')
-    .addHelpText('before', examples('cachectl keys product', 'cachectl keys pattern:shop:v1:list:*', 'cachectl keys all -o ndjson | jq .key'))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl keys product',
+        'cachectl keys pattern:shop:v1:list:*',
+        'cachectl keys all -o ndjson | jq .key',
+      ),
+    )
     .option('--limit <n>', 'at most this many keys', positiveInteger)
     .option('--age', 'with the age of each entry; touches LRU where the server cannot avoid it')
     .action(action(session, async () => (await import('./commands/keys.ts')).keysCommand))
   program
     .command('get <key>')
     .description('the value of a key, decoded; what is known of it goes to stderr')
-    .addHelpText('before', examples('cachectl get shop:v1:detail:product:42', "cachectl get 'session:3f2a' --redis redis://127.0.0.1:6379", 'cachectl get shop:v1:detail:product:42 --raw | xxd'))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl get shop:v1:detail:product:42',
+        "cachectl get 'session:3f2a' --redis redis://127.0.0.1:6379",
+        'cachectl get shop:v1:detail:product:42 --raw | xxd',
+      ),
+    )
     .option('--raw', 'the bytes as they are in Redis')
     .action(action(session, async () => (await import('./commands/get.ts')).getCommand))
   program
     .command('why <key>')
     .description('whether a key is there, what it says of itself, and what a read would do now')
-    .addHelpText('before', examples('cachectl why shop:v1:detail:product:42', 'cachectl why shop:v1:list:product:all:page_1:size_20', 'cachectl why shop:v1:detail:product:42 --json'))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl why shop:v1:detail:product:42',
+        'cachectl why shop:v1:list:product:all:page_1:size_20',
+        'cachectl why shop:v1:detail:product:42 --json',
+      ),
+    )
     .action(action(session, async () => (await import('./commands/why.ts')).whyCommand))
 }
 
@@ -138,12 +191,26 @@ function addSetup(program: Command, session: Session): void {
   config
     .command('show')
     .description('every setting, defaults filled in, secrets left out')
-    .addHelpText('before', examples('cachectl config show', 'cachectl config show --json | jq .config.models', 'cachectl config show --config ./cache.config.ts'))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl config show',
+        'cachectl config show --json | jq .config.models',
+        'cachectl config show --config ./cache.config.ts',
+      ),
+    )
     .action(action(session, async () => (await import('./commands/config.ts')).configShowCommand))
   config
     .command('check')
     .description('all problems of the config at once; exit 2 if there are any')
-    .addHelpText('before', examples('cachectl config check', 'cachectl config check --json', 'cachectl config check --config ./cache.config.ts'))
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl config check',
+        'cachectl config check --json',
+        'cachectl config check --config ./cache.config.ts',
+      ),
+    )
     .action(action(session, async () => (await import('./commands/config.ts')).configCheckCommand))
 }
 
@@ -153,11 +220,13 @@ function examples(...lines: string[]): string {
 
 function knownFlags(program: Command): Set<string> {
   const commands = [program, ...program.commands, ...program.commands.flatMap((command) => command.commands)]
-  return new Set(['--help', ...commands.flatMap((command) => command.options.flatMap((option) => (option.long ? [option.long] : [])))])
+  return new Set([
+    '--help',
+    ...commands.flatMap((command) => command.options.flatMap((option) => (option.long ? [option.long] : []))),
+  ])
 }
 
 export function version(): string {
   const file = new URL('../../package.json', import.meta.url)
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
-

@@ -1,6 +1,6 @@
 // Chooses how progress is shown: NDJSON on stdout, a bar on a terminal, a line every few seconds elsewhere, nothing when quiet.
 import { printable } from '../core/printable.ts'
-import { ndjsonProgress, type ProgressSink, type Spinner, SILENT, textProgress } from '../render/progress.ts'
+import { ndjsonProgress, type ProgressSink, SILENT, type Spinner, textProgress } from '../render/progress.ts'
 import type { GlobalFlags } from './flags.ts'
 import type { Session } from './session.ts'
 
@@ -17,5 +17,6 @@ export async function openProgress(session: Session, flags: GlobalFlags): Promis
 async function openSpinner(session: Session, flags: GlobalFlags): Promise<(text: string) => Spinner> {
   const { default: ora } = await import('ora')
   const color = flags.color && !session.io.env.NO_COLOR
-  return (text) => ora({ text, stream: session.io.stderr, discardStdin: false, ...(color ? {} : { color: false as const }) }).start()
+  return (text) =>
+    ora({ text, stream: session.io.stderr, discardStdin: false, ...(color ? {} : { color: false as const }) }).start()
 }

@@ -26,6 +26,8 @@ export interface Session {
   /** Text of commander for stderr. */
   errors(text: string): void
   exit(code: ExitCode): void
+  /** The exit code for what stopped the run before its end. */
+  stoppedBy(): ExitCode
   interrupt(signal: 'SIGINT' | 'SIGTERM'): void
   withTenantLabel(argv: readonly string[], known: ReadonlySet<string>): Promise<string[]>
   finish(): Promise<ExitCode>
@@ -57,7 +59,10 @@ export function createSession(io: Io): Session {
     begin(_command, given) {
       flags = given
       if (given.deadline === undefined) return
-      const timer = setTimeout(() => aborter.abort(new CachectlError('DEADLINE', 'the deadline passed')), given.deadline)
+      const timer = setTimeout(
+        () => aborter.abort(new CachectlError('DEADLINE', 'the deadline passed')),
+        given.deadline,
+      )
       closers.push(async () => clearTimeout(timer))
     },
     format: (given) => (given.json ? 'json' : given.output),
@@ -89,17 +94,34 @@ export function createSession(io: Io): Session {
       failures += text
     },
     exit: (code) => void codes.push(code),
+    stoppedBy: () => (gone ? EXIT.done : asCachectlError(aborter.signal.reason).exitCode),
     interrupt(signal) {
-      const [code, word] = signal === 'SIGINT' ? (['INTERRUPTED', 'interrupted'] as const) : (['TERMINATED', 'terminated'] as const)
+      const [code, word] =
+        signal === 'SIGINT' ? (['INTERRUPTED', 'interrupted'] as const) : (['TERMINATED', 'terminated'] as const)
       aborter.abort(new CachectlError(code, `${word}: stopped where it was`))
     },
     async withTenantLabel(argv, known) {
-      const unknown = argv.find((word) => word.startsWith('--') && word !== '--' && !known.has(word.split('=')[0] ?? word) && !known.has(word.replace(/^--/, '--no-')))
+      const unknown = argv.find(
+        (word) =>
+          word.startsWith('--') &&
+          word !== '--' &&
+          !known.has(word.split('=')[0] ?? word) &&
+          !known.has(word.replace(/^--/, '--no-')),
+      )
       if (!unknown) return [...argv]
       const file = flagValue(argv, '-c', '--config')
-      const { config } = await loadConfig(io, { output: 'table', color: true, input: true, ...(file ? { config: file } : {}) }).catch(() => ({ config: null }))
+      const { config } = await loadConfig(io, {
+        output: 'table',
+        color: true,
+        input: true,
+        ...(file ? { config: file } : {}),
+      }).catch(() => ({ config: null }))
       const label = config?.tenantLabel
-      return argv.map((word) => (label && (word === `--${label}` || word.startsWith(`--${label}=`)) ? word.replace(`--${label}`, '--tenant') : word))
+      return argv.map((word) =>
+        label && (word === `--${label}` || word.startsWith(`--${label}=`))
+          ? word.replace(`--${label}`, '--tenant')
+          : word,
+      )
     },
     async finish() {
       await err.write(failures)
@@ -117,7 +139,10 @@ export function createSession(io: Io): Session {
     },
   }
 
-  async function report(error: CachectlError, given: Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'>): Promise<void> {
+  async function report(
+    error: CachectlError,
+    given: Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'>,
+  ): Promise<void> {
     const { code, message, hint, exitCode } = error
     if (given.json || given.output === 'json' || given.output === 'ndjson') {
       await out.write(`${safeJson({ ok: false, error: { code, message, hint, exitCode } })}\n`)

@@ -6,8 +6,8 @@ import { CachectlError } from '../../core/errors.ts'
 import { safeJson } from '../../core/printable.ts'
 import { warm } from '../../ops/warm.ts'
 import { planWarm, type WarmOptions } from '../../ops/warm-plan.ts'
-import { renderWarm } from '../../render/warm.ts'
 import type { Strategy } from '../../ports.ts'
+import { renderWarm } from '../../render/warm.ts'
 import type { Invocation } from '../program.ts'
 import { openProgress } from '../progress.ts'
 import type { Session } from '../session.ts'
@@ -28,13 +28,31 @@ export interface WarmFlags {
 }
 
 export async function warmCommand(session: Session, { args, flags }: Invocation<WarmFlags>): Promise<void> {
-  const { ids: idsFlag, dryRun = false, strategy, critical, missing, refresh, limit, since, rate, concurrency, batch, ifLocked, tenant } = flags
+  const {
+    ids: idsFlag,
+    dryRun = false,
+    strategy,
+    critical,
+    missing,
+    refresh,
+    limit,
+    since,
+    rate,
+    concurrency,
+    batch,
+    ifLocked,
+    tenant,
+  } = flags
   const ids = idsFlag === undefined ? undefined : await readIds(session, idsFlag)
   const given = { strategy, ids, critical, missing, refresh, limit, since, rate, tenant }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   const options: WarmOptions = { targets: args, concurrency, batch, ifLocked, dryRun, ...set }
   const { config } = await session.config(flags)
-  if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'warm needs a cache.config.*: it says what to load, and there is none here or above')
+  if (!config)
+    throw new CachectlError(
+      'CONFIG_NOT_FOUND',
+      'warm needs a cache.config.*: it says what to load, and there is none here or above',
+    )
   const plan = planWarm(config, options, Date.now())
   const context = await session.context(flags)
   const progress = await openProgress(session, flags)
@@ -42,7 +60,10 @@ export async function warmCommand(session: Session, { args, flags }: Invocation<
   const report = await warm(context, context.control(), plan, options)
   progress.end()
   session.exit(report.exitCode)
-  if (session.format(flags) !== 'table') return session.out.write(`${safeJson(session.format(flags) === 'json' ? report : { event: 'report', ...report })}\n`)
+  if (session.format(flags) !== 'table')
+    return session.out.write(
+      `${safeJson(session.format(flags) === 'json' ? report : { event: 'report', ...report })}\n`,
+    )
   const text = renderWarm(report, await session.paint(flags))
   if (!flags.quiet) return session.out.write(text)
   const [first] = report.problems
@@ -51,9 +72,17 @@ export async function warmCommand(session: Session, { args, flags }: Invocation<
 
 /** `1,2,3`, a file with one id a line, or `-`. */
 async function readIds(session: Session, text: string): Promise<string[]> {
-  const ids = text === '-' ? await readLines(session.io.stdin) : /^[^,]*[/\\.][^,]*$/.test(text) ? await readFile(session, text) : text.split(',')
+  const ids =
+    text === '-'
+      ? await readLines(session.io.stdin)
+      : /^[^,]*[/\\.][^,]*$/.test(text)
+        ? await readFile(session, text)
+        : text.split(',')
   const given = ids.map((id) => id.trim()).filter((id) => id !== '')
-  if (given.length === 0) throw new CachectlError('USAGE', '--ids names no id', { hint: 'give 1,2,3, a file with one id a line, or - for standard input' })
+  if (given.length === 0)
+    throw new CachectlError('USAGE', '--ids names no id', {
+      hint: 'give 1,2,3, a file with one id a line, or - for standard input',
+    })
   return [...new Set(given)]
 }
 

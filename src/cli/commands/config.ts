@@ -1,0 +1,2 @@
+export async function configShowCommand() {}
+export async function configCheckCommand() {}

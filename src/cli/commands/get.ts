@@ -1,0 +1,22 @@
+// `cachectl get`: the value on stdout, what is known of it on stderr.
+import { EXIT } from '../../core/errors.ts'
+import { safeJson } from '../../core/printable.ts'
+import { getEntry } from '../../ops/get.ts'
+import { renderAbout, renderValue } from '../../render/entry.ts'
+import type { Invocation } from '../program.ts'
+import type { Session } from '../session.ts'
+
+export interface GetFlags {
+  raw?: boolean
+}
+
+export async function getCommand(session: Session, { args, flags }: Invocation<GetFlags>): Promise<void> {
+  const context = await session.context(flags)
+  const { raw, ...report } = await getEntry(context, args[0] ?? '')
+  if (!report.found) session.exit(EXIT.partial)
+  if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
+  if (!flags.quiet || !report.found)
+    await session.err.write(renderAbout({ ...report, raw }, await session.paint(flags)))
+  if (!report.found) return
+  await session.out.write(flags.raw && raw ? raw : renderValue({ ...report, raw }))
+}
