@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { infoIdentity, parseInfo, serverInfo } from '../../../src/adapters/redis/info.ts'
 import { openStore, type StoreOptions } from '../../../src/adapters/redis/store.ts'
 import type { Master, Store } from '../../../src/ports.ts'
-import { startRedis, type TestRedis } from '../../servers.ts'
+import { startRedis, type TestRedis, tlsFixture } from '../../servers.ts'
 
 const options = { connectTimeoutMs: 2_000, replyTimeoutMs: 1_000 }
 
@@ -128,6 +128,34 @@ describe('store', () => {
     while ((await connections()) > before) await new Promise(setImmediate)
     await expect(store.call('PING')).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' })
     await expect(master.lane()).rejects.toMatchObject({ code: 'REDIS_UNREACHABLE' })
+  })
+
+  it('opens lanes on the database of the URL', async () => {
+    const [master] = (await open(`redis://127.0.0.1:${server.port}/9`).masters()) as readonly [Master]
+    const lane = await master.lane()
+    const page = lane.page()
+    page.add('SET', 'here', 1)
+    page.add('DBSIZE')
+    expect(await lane.run(page)).toEqual(['OK', 1])
+    expect(await open(`redis://127.0.0.1:${server.port}/9`).call('DBSIZE')).toBe(1)
+    expect(await open().call('EXISTS', 'here')).toBe(0)
+  })
+
+  it('opens lanes over TLS', async () => {
+    const secure = await startRedis({ tls: true })
+    const target = { url: secure.url, from: 'test', tls: { ca: tlsFixture('ca.crt') } }
+    const store = openStore(target, options)
+    const [master] = (await store.masters()) as readonly [Master]
+    const lane = await master.lane()
+    const pages = Array.from({ length: 20 }, (_, index) => {
+      const page = lane.page()
+      page.add('ECHO', 'x'.repeat(index * 10_000))
+      return lane.run(page)
+    })
+    const replies = await Promise.all(pages)
+    expect(replies.map(([reply]) => (reply as Buffer).length)).toEqual(replies.map((_, index) => index * 10_000))
+    await store.close()
+    await secure.stop()
   })
 
   it('opens nothing before it is asked something, and says why it cannot', async () => {
