@@ -4,6 +4,7 @@ import { access, chmod, chown, cp, mkdtemp, readFile, rm, symlink, writeFile } f
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import pg from 'pg'
 
@@ -144,12 +145,8 @@ export async function startPostgres(): Promise<Postgres> {
       return pool
     },
     async stop() {
-      await Promise.all(
-        pools
-          .splice(0)
-          .filter((pool) => !pool.ended)
-          .map((pool) => pool.end()),
-      )
+      const ended = pools.splice(0).map((pool) => (pool.ended ? null : pool.end()))
+      await Promise.race([Promise.all(ended), delay(2_000, null, { ref: false })]) // a query may hang
       server.kill('SIGQUIT')
       await exited
       warden.stdin.end()

@@ -39,7 +39,7 @@ function takeId(value: unknown): Id {
   if (value === undefined || value === null || value === '') throw new UnreadableRow('it has no id')
   if (typeof value === 'number')
     throw new UnreadableRow(`its id ${value} is no integer up to 2^53; give longer ones as text`)
-  throw new UnreadableRow(`its id is a ${typeof value}; it must be text, a number or a BigInt`)
+  throw new UnreadableRow(`its id is of type ${typeof value}; it must be text, a number or a BigInt`)
 }
 
 function takeVersion(value: unknown): string | null {
