@@ -1,6 +1,7 @@
 // What an operation is given, and the one place that opens it: late, and closed in reverse, once.
-import { startServer } from '../adapters/redis/embedded.ts'
+
 import { openControl } from '../adapters/redis/control.ts'
+import { startServer } from '../adapters/redis/embedded.ts'
 import { openStore } from '../adapters/redis/store.ts'
 import type { RedisTarget, ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
@@ -35,10 +36,13 @@ export interface ContextOptions {
 
 export async function openContext({ loaded, emit, signal, clock, random }: ContextOptions): Promise<OpenedContext> {
   const { config, redis } = loaded
-  if (!redis) throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above, and no Redis is named')
+  if (!redis)
+    throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above, and no Redis is named')
   const closers: (() => Promise<void>)[] = []
-  const target = redis.url === 'embedded' ? await startEmbedded(redis, emit, closers) : redis
-  const store = openStore(target, { connectTimeoutMs: CONNECT_TIMEOUT_MS, replyTimeoutMs: REPLY_TIMEOUT_MS })
+  const embedded = redis.url === 'embedded'
+  const target = embedded ? await startEmbedded(redis, emit, closers) : redis
+  const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, replyTimeoutMs: REPLY_TIMEOUT_MS }
+  const store = openStore(target, { ...timeouts, embedded })
   closers.push(() => store.close())
   for (const model of Object.values(config?.models ?? {})) {
     closers.push(async () => model.source?.close?.())
@@ -51,7 +55,8 @@ export async function openContext({ loaded, emit, signal, clock, random }: Conte
     emit,
     signal,
     control() {
-      if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above: it says what to load')
+      if (!config)
+        throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above: it says what to load')
       return openControl(store, config.prefix)
     },
     async close() {

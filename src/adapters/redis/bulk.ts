@@ -3,7 +3,8 @@
 import { randomBytes } from 'node:crypto'
 import { HEADER_PROBE_BYTES } from '../../core/entry.ts'
 import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey } from '../../core/key.ts'
-import type { BulkLane, BulkOutcome, BulkWrite, Capture, ErrorReply, Lane, Reply } from '../../ports.ts'
+import { isErrorReply } from '../../core/reply.ts'
+import type { BulkLane, BulkOutcome, Capture, Lane, Reply } from '../../ports.ts'
 import { describeError } from './errors.ts'
 
 /** 96 random bits: unique for ever, so that no token ever means "the same as before" again. */
@@ -59,7 +60,7 @@ export function openBulkLane(lane: Lane, prefix: string): BulkLane {
     async commit(writes) {
       const replies = await run((page) => {
         page.add('MULTI')
-        for (const write of writes) addSet(page, write)
+        for (const { key, value, ttlMs, replace } of writes) page.addSet(key, value, ttlMs, !replace)
         page.add('EXEC')
       })
       return readExec(replies)
@@ -100,11 +101,6 @@ export function openBulkLane(lane: Lane, prefix: string): BulkLane {
   }
 }
 
-function addSet(page: ReturnType<Lane['page']>, { key, value, ttlMs, replace }: BulkWrite): void {
-  if (ttlMs === null) replace ? page.add('SET', key, value) : page.add('SET', key, value, 'NX')
-  else replace ? page.add('SET', key, value, 'PX', ttlMs) : page.add('SET', key, value, 'NX', 'PX', ttlMs)
-}
-
 function readExec(replies: readonly Reply[]): BulkOutcome {
   const executed = replies[replies.length - 1] ?? null
   if (executed === null) return 'refused'
@@ -116,10 +112,6 @@ function readExec(replies: readonly Reply[]): BulkOutcome {
 
 function throwOnError(replies: readonly Reply[]): void {
   for (const reply of replies) if (isErrorReply(reply)) throw describeError(reply, 'the server')
-}
-
-function isErrorReply(reply: Reply): reply is ErrorReply {
-  return typeof reply === 'object' && reply !== null && 'error' in reply
 }
 
 const textOrNull = (reply: Reply): string | null => (reply === null ? null : String(reply))
