@@ -183,7 +183,10 @@ export interface BulkLane {
   /** Takes a lease on each key for the row by row path; false where somebody else holds it. */
   lease(keys: readonly string[], token: string): Promise<readonly boolean[]>
   /** Writes each entry whose lease is still ours and which is absent, or unchanged since `observed` (its first bytes). Gives the leases back. */
-  fill(writes: readonly (BulkWrite & { observed: Buffer | null })[], token: string): Promise<readonly ('written' | 'present' | 'refused')[]>
+  fill(
+    writes: readonly (BulkWrite & { observed: Buffer | null })[],
+    token: string,
+  ): Promise<readonly ('written' | 'present' | 'refused')[]>
   /** Gives back leases that are still ours, of rows that came to nothing. */
   release(keys: readonly string[], token: string): Promise<void>
   /** The first bytes of each entry; null where it is absent. */
@@ -244,6 +247,8 @@ export interface ListQuery {
 export interface Source {
   readonly kind: string
   readonly reads: 'page' | 'stream'
+  /** whether its rows name a tenant; absent: it does not know, and the config must say */
+  readonly hasTenants?: boolean
   /** which strategies it can do */
   readonly strategies: readonly Strategy[]
   select(selection: Selection): AsyncIterable<readonly SourceRow[]>
@@ -254,7 +259,12 @@ export interface Source {
   list?(query: ListQuery): Promise<readonly SourceRow[]>
   count?(query: { filters: Readonly<Record<string, unknown>>; tenant?: string; signal: AbortSignal }): Promise<number>
   /** The most frequent combinations of values in these columns, most frequent first. */
-  distinct?(query: { columns: readonly string[]; tenant?: string; limit: number; signal: AbortSignal }): Promise<readonly Row[]>
+  distinct?(query: {
+    columns: readonly string[]
+    tenant?: string
+    limit: number
+    signal: AbortSignal
+  }): Promise<readonly Row[]>
   /** The tenants that there are. */
   tenants?(options: { signal: AbortSignal }): AsyncIterable<readonly string[]>
   close?(): Promise<void>

@@ -96,7 +96,7 @@ export interface ModelOptions<Namespace extends string = string, Model extends s
   namespace?: Namespace
   /** raised when what is cached of a row changes its shape */
   version?: number
-  /** whether its rows belong to tenants (whether its source knows them) */
+  /** whether its rows belong to tenants (what its source says; where that says nothing and there is a label, it must be written) */
   tenant?: boolean
   /** columns that are cached (all) */
   fields?: readonly string[]

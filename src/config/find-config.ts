@@ -4,7 +4,8 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { CachectlError } from '../core/errors.ts'
 
 const NAMES = ['ts', 'mts', 'js', 'mjs', 'cjs', 'json', 'yaml', 'yml'].map((extension) => `cache.config.${extension}`)
-const PLACES = [...NAMES, ...NAMES.map((name) => `.config/${name}`)]
+/** Where a config is looked for in a folder, in this order; then in its package.json. */
+export const CONFIG_PLACES: readonly string[] = [...NAMES, ...NAMES.map((name) => `.config/${name}`)]
 
 /**
  * The file that is named, or the nearest one from this folder up to that of the package.json around it; outside of a package only here,
@@ -18,7 +19,7 @@ export async function findConfig(cwd: string, named: string | null): Promise<str
   const found = () => 'found'
   const extensions = NAMES.map((name) => name.slice('cache.config'.length))
   const explorer = cosmiconfig('cachectl', {
-    searchPlaces: [...PLACES, 'package.json'],
+    searchPlaces: [...CONFIG_PLACES, 'package.json'],
     searchStrategy: insidePackage(cwd) ? 'project' : 'none',
     ignoreEmptySearchPlaces: false,
     cache: false,
@@ -66,7 +67,7 @@ function insidePackage(folder: string): boolean {
 }
 
 /** cosmiconfig takes a file that it may not read for one that is not there. */
-function refuseUnreadable(folder: string, names: readonly string[] = PLACES): void {
+function refuseUnreadable(folder: string, names: readonly string[] = CONFIG_PLACES): void {
   const file = names.map((name) => join(folder, name)).find((path) => existsSync(path) && !isReadable(path))
   if (file !== undefined)
     throw new CachectlError('CONFIG_LOAD', `cannot read ${file}: this user may not`, {

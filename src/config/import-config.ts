@@ -81,12 +81,18 @@ function defaultExport(file: string, exports: Record<string, unknown>): unknown 
     typeof value === 'object' && value !== null && '__esModule' in value
       ? (value as { default?: unknown }).default
       : value
-  if (inner !== undefined) return inner
+  // a file that exports nothing may be CommonJS, whose exports are there and empty
+  const nothing = inner === undefined || (isPlain(inner) && Object.keys(inner).length === 0)
+  if (!nothing) return inner
   const names = Object.keys(exports).filter((name) => !['default', '__esModule', 'module.exports'].includes(name))
   const instead = names.length > 0 ? `; it exports ${names.slice(0, 5).join(', ')}` : ''
   throw new CachectlError('CONFIG_LOAD', `${file} has no default export${instead}`, {
     hint: 'write `export default defineConfig({ … })` in it',
   })
+}
+
+function isPlain(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !(value instanceof Promise)
 }
 
 /** What was thrown, and where in the project's own files. */

@@ -1,8 +1,8 @@
 // Runs a TypeScript config on any Node, without TypeScript installed and without writing a file. esbuild bundles the project's own files:
 // it knows tsconfig paths, `.js` specifiers of `.ts` files, decorators. What the bundle takes from packages is in typescript-packages.ts.
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, extname, isAbsolute, relative, resolve } from 'node:path'
+import { createRequire, SourceMap } from 'node:module'
+import { dirname, extname, isAbsolute, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { BuildFailure, BuildOptions, Plugin } from 'esbuild'
 import { CachectlError } from '../core/errors.ts'
@@ -22,28 +22,37 @@ export type Exports = Readonly<Record<string, unknown>>
  * @throws CachectlError CONFIG_LOAD when it cannot be bundled; whatever the config itself throws, with the stack of its own files
  */
 export async function importTypeScript(file: string): Promise<Exports> {
-  const code = await bundle(file)
-  // the stack of an error is written when it is first read: before the maps are switched off again
-  process.setSourceMapsEnabled(true)
+  const { code, map } = await bundle(file)
+  const wrapped = `module.exports = async (${RUNTIME}, require) => {"use strict";\n${code}\n}`
   try {
-    const wrapped = `module.exports = async (${RUNTIME}, require) => {"use strict";${code}\n}`
     const run = compileBeside(file, wrapped) as (runtime: PackageRuntime, require: NodeJS.Require) => Promise<void>
     const runtime = new PackageRuntime()
     await run(runtime, createRequire(file))
     return runtime.exports
   } catch (error) {
-    if (error instanceof Error) void error.stack
+    if (error instanceof Error && error.stack !== undefined) error.stack = originalPlaces(error.stack, file, map)
     throw error
-  } finally {
-    process.setSourceMapsEnabled(false)
   }
 }
 
-async function bundle(file: string): Promise<string> {
+/** The stack with places of the bundle, which bears the name of the config, as places of the files it was made of. */
+function originalPlaces(stack: string, file: string, map: string): string {
+  const sourceMap = new SourceMap(JSON.parse(map))
+  const places = new RegExp(`${file.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}:(\\d+):(\\d+)`, 'g')
+  return stack.replace(places, (place, line: string, column: string) => {
+    // both count from 0 there, and our own first line is not in it
+    const entry = sourceMap.findEntry(Number(line) - 2, Number(column) - 1)
+    if (!('originalSource' in entry)) return place
+    return `${resolve(dirname(file), entry.originalSource)}:${entry.originalLine + 1}:${entry.originalColumn + 1}`
+  })
+}
+
+async function bundle(file: string): Promise<{ code: string; map: string }> {
   const esbuild = requireEsbuild(file)
   try {
     const { outputFiles } = await esbuild.build(buildOptions(file))
-    return outputFiles[0]?.text ?? ''
+    const text = (extension: string) => outputFiles.find(({ path }) => path.endsWith(extension))?.text ?? ''
+    return { code: text('.js'), map: text('.map') }
   } catch (error) {
     throw await cannotBundle(esbuild, file, error)
   } finally {
@@ -65,7 +74,9 @@ function buildOptions(file: string, first: Plugin[] = []): BuildOptions & { writ
     platform: 'node',
     target: 'node20',
     define: { 'import.meta': META, __filename: `${META}Filename`, __dirname: `${META}Dirname` },
-    sourcemap: 'inline',
+    sourcemap: 'external',
+    // never written: a name for the map to be relative to
+    outfile: join(dirname(file), 'cachectl-bundle.js'),
     logLevel: 'silent',
     plugins: [...first, packagesPlugin(), fileNamesPlugin()],
   }

@@ -9,7 +9,8 @@ export const STANDARD_NAMESPACES = ['detail', 'list', 'count'] as const
 export function checkModels(config: ReadConfig, place: Place): void {
   for (const [name, model] of Object.entries(config.models ?? {})) {
     const at = place.at(name)
-    checkSource(config, model, at)
+    checkSource(model, at)
+    checkTenant(config, model, at.at('tenant'))
     checkReferences(config, model, at)
     checkJoins(config, model, at.at('join'))
     checkWarm(model, at.at('warm'))
@@ -21,7 +22,7 @@ export function checkModels(config: ReadConfig, place: Place): void {
   checkSubjects(config, place)
 }
 
-function checkSource(config: ReadConfig, model: ReadModel, place: Place): void {
+function checkSource(model: ReadModel, place: Place): void {
   if (model.source === undefined) {
     place
       .at('source')
@@ -32,9 +33,27 @@ function checkSource(config: ReadConfig, model: ReadModel, place: Place): void {
       if (model[option] !== undefined) place.at(option).report('needs a source, and there is none (`source: null`)')
     }
   }
-  if (model.tenant === true && config.tenant === undefined) {
-    place.at('tenant').report('needs a label for tenants', "add `tenant: { label: 'org' }` to the config")
+}
+
+/** Rows of a tenant under a key without one would be anyone's: nothing is guessed here. */
+function checkTenant(config: ReadConfig, model: ReadModel, place: Place): void {
+  const named = model.source?.hasTenants
+  if (config.tenant === undefined) {
+    if (model.tenant === true) place.report('needs a label for tenants', "add `tenant: { label: 'org' }` to the config")
+    else if (named === true)
+      place.report(
+        'is not set, but the rows of its source name a tenant',
+        "add `tenant: { label: 'org' }` to the config",
+      )
+    return
   }
+  if (model.tenant === undefined && named === undefined) {
+    place.report('is missing: do the rows of this model belong to tenants?', 'write `tenant: true` or `tenant: false`')
+  }
+  if (model.tenant === true && named === false)
+    place.report('is true, but its source names no tenant column', "name it in the source: `tenant: 'org_id'`")
+  if (model.tenant === false && named === true)
+    place.report('is false, but the rows of its source name a tenant', 'leave `tenant` out in the source, or here')
 }
 
 function checkReferences(config: ReadConfig, model: ReadModel, place: Place): void {

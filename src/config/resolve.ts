@@ -133,8 +133,7 @@ function resolveModel(read: ReadConfig, name: string, model: ReadModel): Resolve
     source: model.source ?? null,
     namespace,
     version: model.version === undefined ? String(project) : `${project}.${model.version}`,
-    // a source that can name the tenants has rows of tenants
-    tenant: model.tenant ?? (read.tenant !== undefined && model.source?.tenants !== undefined),
+    tenant: model.tenant ?? model.source?.hasTenants ?? false,
     fields: model.fields ? Object.freeze([...model.fields]) : null,
     exclude: Object.freeze([...(model.exclude ?? [])]),
     related: Object.freeze([...(model.related ?? [])]),

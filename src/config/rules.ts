@@ -74,10 +74,6 @@ function checkNamespace(config: ReadConfig, name: string, namespace: ReadNamespa
   if (!raw && namespace.versionKey !== undefined)
     place.at('versionKey').report('is only for raw namespaces', "add `format: 'raw'`")
   if (namespace.key !== undefined) checkRawKey(config, namespace.key, place.at('key'))
-  const { budget } = namespace
-  if (budget && budget.maxKeys === undefined && budget.maxMemory === undefined) {
-    place.at('budget').report('has no limit', 'write `maxKeys` or `maxMemory`')
-  }
   if (namespace.ttl === null && (namespace.grace ?? 0) > 0)
     place.at('grace').report(`has no meaning where nothing expires (\`ttl: 'never'\` of ${name})`)
 }

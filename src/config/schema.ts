@@ -1,5 +1,6 @@
 // The options of a config: what each may be. The types of the same options, with what they mean, are in define-config.ts.
 import type { Row, Source } from '../ports.ts'
+import type { Place } from './problems.ts'
 import {
   array,
   checkName,
@@ -29,12 +30,22 @@ const compress: Reader<{ above: number | undefined } | false> = (value, place) =
 const limits = { maxKeys: integer(1, LARGE), maxMemory: size }
 export const evictionPolicy = oneOf('lru', 'lfu', 'random', 'ttl')
 
+const namespaceLimits = object({ ...limits, policy: evictionPolicy })
+const budget: typeof namespaceLimits = Object.assign(
+  (value: unknown, place: Place) => {
+    const limited = !isObject(value) || value.maxKeys !== undefined || value.maxMemory !== undefined
+    if (!limited) place.report('has no limit', 'write `maxKeys` or `maxMemory`')
+    return namespaceLimits(value, place)
+  },
+  { fields: namespaceLimits.fields },
+)
+
 const namespace = object({
   ttl,
   jitter,
   grace: duration(0),
   compress,
-  budget: object({ ...limits, policy: evictionPolicy }),
+  budget,
   format: oneOf('raw'),
   key: text,
   versionKey: text,

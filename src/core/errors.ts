@@ -48,29 +48,53 @@ export function worstExit(codes: Iterable<ExitCode>): ExitCode {
 const ERRORS = {
   USAGE: { exit: EXIT.usage, hint: 'run `cachectl --help`' },
   CONFIG_INVALID: { exit: EXIT.usage, hint: 'mend the file, then run `cachectl config check`' },
-  CONFIG_NOT_FOUND: { exit: EXIT.usage, hint: 'run `cachectl init`, or name the file with --config, or the server with --redis' },
+  CONFIG_NOT_FOUND: {
+    exit: EXIT.usage,
+    hint: 'run `cachectl init`, or name the file with --config, or the server with --redis',
+  },
   CONFIG_LOAD: { exit: EXIT.usage, hint: 'mend the file, or compile it to JavaScript and name that with --config' },
-  REDIS_URL_UNSET: { exit: EXIT.usage, hint: 'set the variable that the config reads; note that cron does not read your shell profile' },
-  REDIS_URL_INVALID: { exit: EXIT.usage, hint: 'percent-encode special characters of the password (/ is %2F, # is %23, @ is %40)' },
+  REDIS_URL_UNSET: {
+    exit: EXIT.usage,
+    hint: 'set the variable that the config reads; note that cron does not read your shell profile',
+  },
+  REDIS_URL_INVALID: {
+    exit: EXIT.usage,
+    hint: 'percent-encode special characters of the password (/ is %2F, # is %23, @ is %40)',
+  },
   KEY_INVALID: { exit: EXIT.usage, hint: 'ids and names must be non-empty, well-formed text' },
   PATTERN_INVALID: { exit: EXIT.usage, hint: 'use at most 1,024 characters and 16 stars' },
   DEADLINE: { exit: EXIT.partial, hint: 'run it again with a longer --deadline; what is done is kept' },
   LOCKED: { exit: EXIT.locked, hint: 'wait for it, or use --if-locked wait' },
   REFUSED: { exit: EXIT.refused, hint: 'see the message' },
   REDIS_UNREACHABLE: { exit: EXIT.unreachable, hint: 'is Redis running there, and does the network let you in?' },
-  REDIS_TIMEOUT: { exit: EXIT.unreachable, hint: 'the server is reachable but did not answer in time; look at its load with `redis-cli --latency`' },
+  REDIS_TIMEOUT: {
+    exit: EXIT.unreachable,
+    hint: 'the server is reachable but did not answer in time; look at its load with `redis-cli --latency`',
+  },
   REDIS_AUTH: { exit: EXIT.denied, hint: 'check user and password in the URL' },
   REDIS_ACL: { exit: EXIT.denied, hint: 'give the user the right that the message names' },
-  REDIS_TLS: { exit: EXIT.denied, hint: 'use rediss:// for a TLS port, redis:// for a plain one, and name a private CA with `tls: { ca }`' },
+  REDIS_TLS: {
+    exit: EXIT.denied,
+    hint: 'use rediss:// for a TLS port, redis:// for a plain one, and name a private CA with `tls: { ca }`',
+  },
   REDIS_REFUSES_WRITES: { exit: EXIT.refusesWrites, hint: 'free memory or mend the server, then run it again' },
   REDIS_PROTOCOL: { exit: EXIT.unexpected, hint: 'is this port a Redis server?' },
-  REDIS_BINARY_MISSING: { exit: EXIT.unreachable, hint: 'install Redis (`apt-get install redis-server` or `brew install redis`), or set REDIS_URL to a server that runs' },
-  REDIS_REPLY: { exit: EXIT.unexpected, hint: 'the server answered with an error that cachectl does not know; please report it' },
+  REDIS_BINARY_MISSING: {
+    exit: EXIT.unreachable,
+    hint: 'install Redis (`apt-get install redis-server` or `brew install redis`), or set REDIS_URL to a server that runs',
+  },
+  REDIS_REPLY: {
+    exit: EXIT.unexpected,
+    hint: 'the server answered with an error that cachectl does not know; please report it',
+  },
   SOURCE_FAILED: { exit: EXIT.source, hint: 'mend the source, then run it again' },
   SOURCE_INVALID: { exit: EXIT.usage, hint: 'mend the source in the config' },
   INTERRUPTED: { exit: EXIT.sigint, hint: 'run the same command again; what is done is kept' },
   TERMINATED: { exit: EXIT.sigterm, hint: 'run the same command again; what is done is kept' },
-  UNEXPECTED: { exit: EXIT.unexpected, hint: 'this is a bug in cachectl; please report it with the output of the same command and --verbose' },
+  UNEXPECTED: {
+    exit: EXIT.unexpected,
+    hint: 'this is a bug in cachectl; please report it with the output of the same command and --verbose',
+  },
 } as const satisfies Record<string, { exit: ExitCode; hint: string }>
 
 export type ErrorCode = keyof typeof ERRORS

@@ -173,7 +173,8 @@ function createPlaces(cache: DeclaredCache | null, by: readonly GroupBy[], sampl
 /** `list:*`, `list:city:*`, `v1:*`, `*:city:*`. */
 function placeLabel(place: Omit<Place, 'namespace'> & { namespace: string | null }, by: readonly GroupBy[]): string {
   const version = by.includes('version') ? [place.version === null ? '*' : `v${place.version}`] : []
-  const segments = [...version, place.namespace ?? '*', place.subject ?? '*', place.tenant ?? '*', '*']
+  const tenant = by.includes('tenant') ? (place.tenant ?? '(no tenant)') : '*'
+  const segments = [...version, place.namespace ?? '*', place.subject ?? '*', tenant, '*']
   return printable(segments.join(':')).replace(/\*(:\*)+/g, '*')
 }
 
@@ -193,7 +194,8 @@ function schemeReader(cache: DeclaredCache, by: readonly GroupBy[], places: Plac
     const hash = hashBytes(key, start.length, end)
     for (let head = heads.get(hash) ?? null; head !== null; head = head.next)
       if (sameStart(head.bytes, key, end)) return head.group
-    const parsed = keys.parse(key)
+    // With a rest of our own: what a group is made of must not depend on which of its keys came first.
+    const parsed = keys.parse(`${key.toString('utf8', 0, end)}${key[end - 1] === COLON ? 'x' : ':x'}`)
     if (parsed === null) return null
     const group = places.at(parsed)
     if (remembered++ >= MOST_HEADS) {
@@ -213,12 +215,13 @@ function tenantSegmentStart(keys: Keys, label: string | null): Buffer | null {
 }
 
 function rawReaders(cache: DeclaredCache, places: Places): Reader[] {
+  const prefix = Buffer.from(`${cache.prefix}:`)
   return Object.entries(cache.namespaces)
     .filter(([, namespace]) => namespace.format === 'raw' && namespace.keyPattern !== null)
     .map(([name, namespace]) => {
       const read = compileRawKey(namespace.keyPattern ?? '')
       return (key) => {
-        const parts = read(key)
+        const parts = startsWith(key, prefix, 0) ? null : read(key)
         return parts === null
           ? null
           : places.at({ namespace: name, subject: parts.subject, tenant: parts.tenant, version: parts.version })

@@ -48,7 +48,13 @@ export async function warmDetails(run: ModelRun, report: WarmModelReport): Promi
 const settled = ({ written, failed, skipped }: WarmModelReport) =>
   written + failed + skipped.present + skipped.newer + skipped.invalidated
 
-async function runLane(lane: BulkLane, run: ModelRun, signal: AbortSignal, next: Loader, work: PageWork): Promise<void> {
+async function runLane(
+  lane: BulkLane,
+  run: ModelRun,
+  signal: AbortSignal,
+  next: Loader,
+  work: PageWork,
+): Promise<void> {
   while (!signal.aborted) {
     const capture = await lane.capture(run.subjects)
     const loaded = await next(lane, capture)
@@ -138,7 +144,12 @@ function createLoader(run: ModelRun, signal: AbortSignal): Loader {
     if (pages) {
       const { value: page, tookMs } = await inTurn(() => timed(() => pages.next()))
       if (page.done) return null
-      return { rows: page.value, selected: page.value.length, present: 0, deltaMs: tookMs / Math.max(1, page.value.length) }
+      return {
+        rows: page.value,
+        selected: page.value.length,
+        present: 0,
+        deltaMs: tookMs / Math.max(1, page.value.length),
+      }
     }
     const { value: page } = await inTurn(() => timed(() => (idPages as NonNullable<typeof idPages>).next()))
     if (page.done) return null

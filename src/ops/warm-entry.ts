@@ -95,8 +95,10 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
   }
 
   const details = namespaceOf(config, model.namespace)
-  const detailKey = (rest: Id, tenant: string | null) => headOf(model.namespace, tenant) + keys.rest(keyTenant(tenant), [idText(rest)])
-  const pageKey = (namespace: string, rest: readonly string[], tenant: string | null) => headOf(namespace, tenant) + keys.rest(keyTenant(tenant), rest)
+  const detailKey = (rest: Id, tenant: string | null) =>
+    headOf(model.namespace, tenant) + keys.rest(keyTenant(tenant), [idText(rest)])
+  const pageKey = (namespace: string, rest: readonly string[], tenant: string | null) =>
+    headOf(namespace, tenant) + keys.rest(keyTenant(tenant), rest)
   return {
     key: detailKey,
     detail(source, value, deltaMs) {
@@ -124,13 +126,21 @@ function createHeads(keys: Keys, model: ResolvedModel): (namespace: string, tena
   const heads = new Map<string, string>()
   return (namespace, tenant) => {
     if (model.tenant && tenant === null) {
-      throw new CachectlError('KEY_INVALID', `a row of ${model.name} has no tenant, and the model declares that every row has one`)
+      throw new CachectlError(
+        'KEY_INVALID',
+        `a row of ${model.name} has no tenant, and the model declares that every row has one`,
+      )
     }
     const scope = `${namespace}\n${tenant ?? ''}`
     const known = heads.get(scope)
     if (known !== undefined) return known
     if (heads.size >= HEADS_KEPT) heads.clear()
-    const head = keys.head({ namespace, subject: model.subject, version: model.version, tenant: model.tenant ? tenant : null })
+    const head = keys.head({
+      namespace,
+      subject: model.subject,
+      version: model.version,
+      tenant: model.tenant ? tenant : null,
+    })
     heads.set(scope, head)
     return head
   }

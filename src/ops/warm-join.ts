@@ -4,12 +4,17 @@ import type { Id, Row, SourceRow } from '../ports.ts'
 import { createProjection } from './warm-entry.ts'
 import { asSourceError, type ModelRun } from './warm-run.ts'
 
-export function createJoiner(run: ModelRun): (rows: readonly SourceRow[], project: (row: Row) => Row) => Promise<Row[]> {
+export function createJoiner(
+  run: ModelRun,
+): (rows: readonly SourceRow[], project: (row: Row) => Row) => Promise<Row[]> {
   const joins = run.plan.model.join.map((join) => {
     const model = run.config.models[join.model]
     const source = model?.source
     if (!model || !source?.load) {
-      throw new CachectlError('SOURCE_INVALID', `${run.plan.model.name} joins ${join.model}, whose source cannot load rows by id`)
+      throw new CachectlError(
+        'SOURCE_INVALID',
+        `${run.plan.model.name} joins ${join.model}, whose source cannot load rows by id`,
+      )
     }
     const load = source.load.bind(source)
     return { ...join, load, project: createProjection(model), ofTenant: model.tenant }

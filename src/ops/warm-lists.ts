@@ -35,7 +35,8 @@ export async function warmLists(run: ModelRun, lists: WarmModelReport, counts: W
 async function* targetsOf(run: ModelRun): AsyncIterable<ListTarget> {
   for await (const tenant of tenantsOf(run)) {
     for (const list of run.plan.model.lists) {
-      for (const values of await valuesOf(run, list, tenant)) yield { list, tenant, filters: { ...list.where, ...values } }
+      for (const values of await valuesOf(run, list, tenant))
+        yield { list, tenant, filters: { ...list.where, ...values } }
     }
   }
 }
@@ -95,7 +96,12 @@ async function warmGroup(run: ModelRun, lane: BulkLane, report: WarmModelReport,
   }
 }
 
-async function allPresent(run: ModelRun, lane: BulkLane, keys: readonly string[], incarnation: string | null): Promise<boolean> {
+async function allPresent(
+  run: ModelRun,
+  lane: BulkLane,
+  keys: readonly string[],
+  incarnation: string | null,
+): Promise<boolean> {
   const headers = await lane.headers(keys)
   return headers.every((header) => isPresent(header, incarnation, run.context.clock.now()))
 }
@@ -105,7 +111,8 @@ function pagesOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
   const restOf = (page: number) => listRest(list.name, filters, page, list.pageSize)
   const ofTenant = tenant === null ? {} : { tenant }
   return {
-    keys: (maker) => Array.from({ length: list.pages }, (_, index) => maker.pageKey(list.namespace, restOf(index + 1), tenant)),
+    keys: (maker) =>
+      Array.from({ length: list.pages }, (_, index) => maker.pageKey(list.namespace, restOf(index + 1), tenant)),
     async load(maker) {
       if (!run.source.list) return []
       const startedMs = performance.now()

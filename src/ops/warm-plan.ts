@@ -34,20 +34,26 @@ export function planWarm(config: ResolvedConfig, options: WarmOptions, nowMs: nu
   const { chosen, notWarmed } = choose(config, options)
   const models = chosen.map((choice) => planModel(choice, options, nowMs))
   if (options.ids && models.length !== 1) {
-    throw new CachectlError('USAGE', '--ids needs exactly one model', { hint: 'name it: cachectl warm product --ids 1,2' })
+    throw new CachectlError('USAGE', '--ids needs exactly one model', {
+      hint: 'name it: cachectl warm product --ids 1,2',
+    })
   }
   return { models, notWarmed }
 }
 
 function refuseContradictions(options: WarmOptions): void {
   if (options.missing && options.refresh) {
-    throw new CachectlError('USAGE', '--missing and --refresh exclude each other', { hint: 'without both, what is older than its row is replaced' })
+    throw new CachectlError('USAGE', '--missing and --refresh exclude each other', {
+      hint: 'without both, what is older than its row is replaced',
+    })
   }
   if (options.ids && options.strategy && options.strategy !== 'ids') {
     throw new CachectlError('USAGE', `--ids goes with --strategy ids, not ${options.strategy}`)
   }
   if (options.strategy === 'ids' && !options.ids) {
-    throw new CachectlError('USAGE', '--strategy ids needs --ids', { hint: 'give ids, a file, or - for standard input' })
+    throw new CachectlError('USAGE', '--strategy ids needs --ids', {
+      hint: 'give ids, a file, or - for standard input',
+    })
   }
 }
 
@@ -55,8 +61,12 @@ function choose(config: ResolvedConfig, options: WarmOptions): { chosen: Choice[
   const notWarmed: { model: string; reason: string }[] = []
   const all = Object.values(config.models)
   const tenant = options.tenant ?? null
-  if (tenant !== null && config.tenantLabel === null) throw new CachectlError('USAGE', 'the config has no tenants, so --tenant means nothing')
-  const chosen = options.targets.length > 0 ? fromTargets(config, options.targets, tenant) : all.map((model) => ({ model, ids: null, tenant }))
+  if (tenant !== null && config.tenantLabel === null)
+    throw new CachectlError('USAGE', 'the config has no tenants, so --tenant means nothing')
+  const chosen =
+    options.targets.length > 0
+      ? fromTargets(config, options.targets, tenant)
+      : all.map((model) => ({ model, ids: null, tenant }))
   const explicit = options.targets.length > 0
   const taken = chosen.filter(({ model }) => {
     const reason = reasonToLeave(model, options, explicit)
@@ -90,14 +100,17 @@ function fromTargets(config: ResolvedConfig, targets: readonly string[], tenant:
       add(model, target.id === null ? null : [target.id], tenant)
     } else if (target.kind === 'namespace') {
       const inside = models.filter((model) => model.namespace === target.namespace)
-      if (inside.length === 0) throw new CachectlError('USAGE', `no model keeps its entries in namespace ${target.namespace}`)
+      if (inside.length === 0)
+        throw new CachectlError('USAGE', `no model keeps its entries in namespace ${target.namespace}`)
       for (const model of inside) add(model, null, tenant)
     } else if (target.kind === 'tenant') {
       for (const model of models.filter((model) => model.tenant)) add(model, null, target.tenant)
     } else if (target.kind === 'all') {
       for (const model of models) add(model, null, tenant)
     } else {
-      throw new CachectlError('USAGE', `warm takes models, namespaces, tenants or all, not ${text}`, { hint: 'a pattern or key does not say where its rows come from' })
+      throw new CachectlError('USAGE', `warm takes models, namespaces, tenants or all, not ${text}`, {
+        hint: 'a pattern or key does not say where its rows come from',
+      })
     }
   }
   return [...chosen.values()]
@@ -109,9 +122,13 @@ function planModel(choice: Choice, options: WarmOptions, nowMs: number): ModelPl
   const ids = options.ids ?? choice.ids ?? (options.strategy ? null : (model.warm?.ids ?? null))
   const strategy: Strategy = ids ? 'ids' : (options.strategy ?? model.warm?.strategy ?? 'all')
   if (!model.source.strategies.includes(strategy)) {
-    throw new CachectlError('USAGE', `the ${model.source.kind} source of ${model.name} cannot do strategy ${strategy}`, {
-      hint: `it can do: ${model.source.strategies.join(', ')}`,
-    })
+    throw new CachectlError(
+      'USAGE',
+      `the ${model.source.kind} source of ${model.name} cannot do strategy ${strategy}`,
+      {
+        hint: `it can do: ${model.source.strategies.join(', ')}`,
+      },
+    )
   }
   const unbounded = options.strategy === 'all' || strategy === 'ids'
   const sinceMs = unbounded ? null : (model.warm?.sinceMs ?? null)

@@ -67,7 +67,15 @@ export interface WarmReport {
 }
 
 export function emptyCounts(): WarmCounts {
-  return { selected: 0, loaded: 0, written: 0, skipped: { present: 0, newer: 0, invalidated: 0, absent: 0 }, failed: 0, bytes: 0, durationMs: 0 }
+  return {
+    selected: 0,
+    loaded: 0,
+    written: 0,
+    skipped: { present: 0, newer: 0, invalidated: 0, absent: 0 },
+    failed: 0,
+    bytes: 0,
+    durationMs: 0,
+  }
 }
 
 export function sumCounts(reports: readonly WarmCounts[], durationMs: number): WarmCounts {

@@ -51,7 +51,14 @@ export function createModelRun(options: ModelRunOptions): ModelRun {
   const { context, config, control, plan, settings, writer, signal } = options
   let state = options.initial
   const makerOf = (control: ControlState) =>
-    createEntryMaker({ config, model: plan.model, control, writer, now: () => context.clock.now(), random: context.random })
+    createEntryMaker({
+      config,
+      model: plan.model,
+      control,
+      writer,
+      now: () => context.clock.now(),
+      random: context.random,
+    })
   let maker = makerOf(state)
   const renew = async () => {
     const current = await control.read()
@@ -80,7 +87,11 @@ export function createModelRun(options: ModelRunOptions): ModelRun {
 }
 
 /** Spreads rows over time: `rate` a second, without a burst after a pause. */
-export function createPace(rate: number | null, now: () => number, signal: AbortSignal): (rows: number) => Promise<void> {
+export function createPace(
+  rate: number | null,
+  now: () => number,
+  signal: AbortSignal,
+): (rows: number) => Promise<void> {
   if (rate === null) return async () => undefined
   let freeAtMs = now()
   return async (rows) => {

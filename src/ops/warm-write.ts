@@ -119,7 +119,10 @@ async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts:
   const loaded = (await page.reload(ours)).filter((row) => observed.has(row.key))
   const filling = loaded.flatMap((row) => {
     const header = observed.get(row.key) ?? null
-    const verdict = header === null ? 'replace' : compareWithExisting(row, header, { ...page, capture: { ...page.capture, incarnation } })
+    const verdict =
+      header === null
+        ? 'replace'
+        : compareWithExisting(row, header, { ...page, capture: { ...page.capture, incarnation } })
     if (verdict === 'replace') return [{ ...row, observed: header }]
     counts[verdict]++
     observed.delete(row.key)
@@ -141,7 +144,8 @@ async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts:
   )
 }
 
-const countOurs = (ours: readonly Prepared[], left: ReadonlyMap<string, unknown>) => ours.filter((row) => left.has(row.key)).length
+const countOurs = (ours: readonly Prepared[], left: ReadonlyMap<string, unknown>) =>
+  ours.filter((row) => left.has(row.key)).length
 
 function count(counts: WriteCounts, entry: Prepared): void {
   counts.written++

@@ -7,7 +7,15 @@ import type { OperationContext } from './context.ts'
 import { warmDetails } from './warm-details.ts'
 import { warmLists } from './warm-lists.ts'
 import type { WarmOptions } from './warm-plan.ts'
-import { emptyCounts, type ModelPlan, sumCounts, type WarmModelReport, type WarmPlan, type WarmProblem, type WarmReport } from './warm-report.ts'
+import {
+  emptyCounts,
+  type ModelPlan,
+  sumCounts,
+  type WarmModelReport,
+  type WarmPlan,
+  type WarmProblem,
+  type WarmReport,
+} from './warm-report.ts'
 import { asSourceError, createModelRun, delay, type WarmSettings } from './warm-run.ts'
 
 /** A run that was killed leaves its lock for no longer than this. */
@@ -26,7 +34,12 @@ interface Run {
   changed: boolean
 }
 
-export async function warm(context: OperationContext, control: Control, plan: WarmPlan, options: WarmOptions): Promise<WarmReport> {
+export async function warm(
+  context: OperationContext,
+  control: Control,
+  plan: WarmPlan,
+  options: WarmOptions,
+): Promise<WarmReport> {
   const config = context.config
   if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'warm needs a config: it says what to load')
   const startedAtMs = context.clock.now()
@@ -39,7 +52,9 @@ export async function warm(context: OperationContext, control: Control, plan: Wa
     state: options.dryRun ? NO_STATE : await control.read(),
     problems: [],
     reports: [],
-    writer: `w${Math.floor(context.random() * 36 ** 7).toString(36).padStart(7, '0')}`,
+    writer: `w${Math.floor(context.random() * 36 ** 7)
+      .toString(36)
+      .padStart(7, '0')}`,
     changed: false,
   }
   for (const model of plan.models) {
@@ -54,7 +69,13 @@ export async function warm(context: OperationContext, control: Control, plan: Wa
 const NO_STATE: ControlState = {
   incarnation: '',
   epoch: '',
-  generations: { global: null, namespaces: new Map(), subjects: new Map(), tenants: new Map(), tenantSubjects: new Map() },
+  generations: {
+    global: null,
+    namespaces: new Map(),
+    subjects: new Map(),
+    tenants: new Map(),
+    tenantSubjects: new Map(),
+  },
 }
 
 /** @returns whether the whole run must stop: Redis failed, not only this model */
@@ -96,12 +117,25 @@ async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, detai
   }
   const base = { context, config, control, plan, source, settings, signal, initial: run.state, onChanged }
   const modelRun = createModelRun({ ...base, writer: run.writer })
-  context.emit({ event: 'start', task: `${details.namespace}:${details.model}`, unit: 'rows', total: await totalOf(plan, source, context.signal) })
+  context.emit({
+    event: 'start',
+    task: `${details.namespace}:${details.model}`,
+    unit: 'rows',
+    total: await totalOf(plan, source, context.signal),
+  })
   if (plan.details) await warmDetails(modelRun, details)
-  context.emit({ event: 'end', task: `${details.namespace}:${details.model}`, done: details.selected, durationMs: details.durationMs })
+  context.emit({
+    event: 'end',
+    task: `${details.namespace}:${details.model}`,
+    done: details.selected,
+    durationMs: details.durationMs,
+  })
   if (plan.lists && !signal.aborted) await lists(run, modelRun, plan)
   if (lock.signal.aborted) {
-    throw new CachectlError('LOCKED', `the lock on ${plan.model.name} was lost: this run was stopped for longer than ${LOCK_MS / 1000} s, or somebody took it`)
+    throw new CachectlError(
+      'LOCKED',
+      `the lock on ${plan.model.name} was lost: this run was stopped for longer than ${LOCK_MS / 1000} s, or somebody took it`,
+    )
   }
 }
 
@@ -135,7 +169,8 @@ async function select(run: Run, source: Source, plan: ModelPlan, report: WarmMod
     ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
   }
   try {
-    for await (const page of source.selectIds ? source.selectIds(selection) : source.select(selection)) report.selected += page.length
+    for await (const page of source.selectIds ? source.selectIds(selection) : source.select(selection))
+      report.selected += page.length
   } catch (thrown) {
     throw asSourceError(plan.model.name, thrown)
   }
@@ -145,7 +180,11 @@ async function select(run: Run, source: Source, plan: ModelPlan, report: WarmMod
 async function totalOf(plan: ModelPlan, source: Source, signal: AbortSignal): Promise<number | null> {
   if (plan.ids) return plan.ids.length
   if (plan.since !== null || !source.count) return plan.limit
-  const query = { filters: {}, signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]), ...(plan.tenant === null ? {} : { tenant: plan.tenant }) }
+  const query = {
+    filters: {},
+    signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]),
+    ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
+  }
   const rows = await source.count(query).catch(() => null)
   return rows === null ? plan.limit : Math.min(rows, plan.limit ?? rows)
 }
@@ -172,7 +211,8 @@ async function takeLock(run: Run, plan: ModelPlan): Promise<Lock | null> {
 }
 
 function lockHint({ expiresInMs }: LockHolder): string {
-  const lapses = expiresInMs === null ? '' : ` If that process is gone, its lock lapses in ${Math.ceil(expiresInMs / 1000)} s.`
+  const lapses =
+    expiresInMs === null ? '' : ` If that process is gone, its lock lapses in ${Math.ceil(expiresInMs / 1000)} s.`
   return `wait for it with --if-locked wait, or leave it with --if-locked skip.${lapses}`
 }
 
@@ -189,7 +229,8 @@ async function witness(context: OperationContext): Promise<Witness> {
 /** What may have undone the run behind its back: exit 0 only if nothing did. */
 async function verify(run: Run, before: Witness): Promise<WarmProblem[]> {
   const problems: WarmProblem[] = []
-  const add = (message: string, hint: string) => problems.push({ model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
+  const add = (message: string, hint: string) =>
+    problems.push({ model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
   let after: Witness
   let state: ControlState
   try {
@@ -201,13 +242,23 @@ async function verify(run: Run, before: Witness): Promise<WarmProblem[]> {
   const { evictedKeys } = after.info ?? { evictedKeys: null }
   const again = 'run it again'
   if (after.identity.runId !== before.identity.runId) add('Redis was restarted while warming', again)
-  else if (after.identity.replicationId !== before.identity.replicationId) add('another server was promoted while warming', again)
-  if (state.incarnation !== run.state.incarnation) add('the control data was lost while warming (FLUSHALL, eviction or failover): what was written before is dead', again)
-  else if (run.changed || state.epoch !== run.state.epoch) add('a wide invalidation or version bump came while warming: what was written before it may be dead', again)
-  if (evictedKeys === null || before.info?.evictedKeys == null) add('INFO is refused, so evictions cannot be ruled out', 'give the user the right to run INFO (+info)')
+  else if (after.identity.replicationId !== before.identity.replicationId)
+    add('another server was promoted while warming', again)
+  if (state.incarnation !== run.state.incarnation)
+    add(
+      'the control data was lost while warming (FLUSHALL, eviction or failover): what was written before is dead',
+      again,
+    )
+  else if (run.changed || state.epoch !== run.state.epoch)
+    add('a wide invalidation or version bump came while warming: what was written before it may be dead', again)
+  if (evictedKeys === null || before.info?.evictedKeys == null)
+    add('INFO is refused, so evictions cannot be ruled out', 'give the user the right to run INFO (+info)')
   else if (evictedKeys > before.info.evictedKeys) {
     const evicted = evictedKeys - before.info.evictedKeys
-    add(`Redis evicted ${evicted} keys while warming: its memory is full`, 'warm less (--limit), shorten TTLs, or give Redis more memory')
+    add(
+      `Redis evicted ${evicted} keys while warming: its memory is full`,
+      'warm less (--limit), shorten TTLs, or give Redis more memory',
+    )
   }
   return problems
 }

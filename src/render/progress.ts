@@ -89,7 +89,10 @@ export function textProgress({ line, now, spinner }: ProgressOptions): ProgressS
 const BAR_CELLS = 20
 
 /** `detail:city  ████████░░  62 %  84,000 of 135,000 rows  21,000/s  2 s left` */
-export function describeProgress({ task, unit, done, total, startedAtMs, errors }: ProgressState, nowMs: number): string {
+export function describeProgress(
+  { task, unit, done, total, startedAtMs, errors }: ProgressState,
+  nowMs: number,
+): string {
   const elapsedMs = Math.max(1, nowMs - startedAtMs)
   const rate = (done / elapsedMs) * 1000
   const parts = [task]

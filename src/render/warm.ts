@@ -9,16 +9,24 @@ import { PLAIN_TABLE } from './table.ts'
 export function renderWarm(report: WarmReport, paint: ChalkInstance): string {
   const { redis } = report
   const role = redis.role === 'unknown' ? '' : ` ${redis.role}`
-  const lines = [`${redis.endpoint}/${redis.database}${role}${redis.version ? `, ${redis.version}` : ''} (from ${redis.from})`]
+  const lines = [
+    `${redis.endpoint}/${redis.database}${role}${redis.version ? `, ${redis.version}` : ''} (from ${redis.from})`,
+  ]
   if (report.models.length > 0) lines.push(modelTable(report, paint))
   for (const model of report.models) {
-    for (const { id, message } of model.errors) lines.push(paint.yellow(`  ${model.model} ${printable(id)}: ${printable(message)}`))
+    for (const { id, message } of model.errors)
+      lines.push(paint.yellow(`  ${model.model} ${printable(id)}: ${printable(message)}`))
     if (model.failed > model.errors.length && model.errors.length > 0) {
-      lines.push(paint.yellow(`  … and ${formatCount(model.failed - model.errors.length)} more rows of ${model.model} failed`))
+      lines.push(
+        paint.yellow(`  … and ${formatCount(model.failed - model.errors.length)} more rows of ${model.model} failed`),
+      )
     }
   }
   for (const problem of report.problems) {
-    lines.push(`${paint.red('✗')} ${problem.message.split('\n').map(printable).join('\n  ')}`, `  next: ${printable(problem.hint)}`)
+    lines.push(
+      `${paint.red('✗')} ${problem.message.split('\n').map(printable).join('\n  ')}`,
+      `  next: ${printable(problem.hint)}`,
+    )
   }
   if (report.notWarmed.length > 0) {
     lines.push(`Not warmed: ${report.notWarmed.map(({ model, reason }) => `${model} (${reason})`).join(', ')}`)
@@ -29,7 +37,11 @@ export function renderWarm(report: WarmReport, paint: ChalkInstance): string {
 
 function modelTable(report: WarmReport, paint: ChalkInstance): string {
   const head = ['model', 'entries', 'selected', 'written', 'present', 'newer', 'invalid.', 'failed', 'bytes']
-  const table = new Table({ ...PLAIN_TABLE, head: head.map((name) => paint.bold(name)), colAligns: ['left', 'left', ...head.slice(2).map(() => 'right' as const)] })
+  const table = new Table({
+    ...PLAIN_TABLE,
+    head: head.map((name) => paint.bold(name)),
+    colAligns: ['left', 'left', ...head.slice(2).map(() => 'right' as const)],
+  })
   for (const model of report.models) {
     const tenant = model.tenant === null ? '' : ` of ${printable(model.tenant)}`
     table.push([`${model.model}${tenant}`, `${model.namespace}, ${model.strategy}`, ...cells(model)])
@@ -39,7 +51,9 @@ function modelTable(report: WarmReport, paint: ChalkInstance): string {
 }
 
 function cells({ selected, written, skipped, failed, bytes }: WarmCounts): string[] {
-  return [selected, written, skipped.present, skipped.newer, skipped.invalidated, failed].map(formatCount).concat(formatBytes(bytes))
+  return [selected, written, skipped.present, skipped.newer, skipped.invalidated, failed]
+    .map(formatCount)
+    .concat(formatBytes(bytes))
 }
 
 function verdict({ totals, ok, dryRun, durationMs, models, problems }: WarmReport, paint: ChalkInstance): string {

@@ -1,6 +1,14 @@
 // The control data of one prefix: incarnation, generations, fences, locks. Laid down in docs/contract.md.
 import { CachectlError } from '../../core/errors.ts'
-import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey, lockKey, readGenerations } from '../../core/key.ts'
+import {
+  EPOCH_FIELD,
+  fenceKey,
+  generationsKey,
+  INCARNATION_FIELD,
+  leaseKey,
+  lockKey,
+  readGenerations,
+} from '../../core/key.ts'
 import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
 import { newToken, openBulkLane, RELEASE } from './bulk.ts'
 
