@@ -59,10 +59,17 @@ async function run(file: string, load: () => Promise<Record<string, unknown>>): 
     return await (typeof value === 'function' ? value() : value)
   } catch (error) {
     if (error instanceof CachectlError) throw error
+    if (error instanceof SyntaxError) await explainSyntaxError(file)
     throw cannotLoad(file, describeThrown(error, file), error)
   } finally {
     restore()
   }
+}
+
+/** Node does not tell where a module that it imports has a syntax error. @throws CachectlError that does, where esbuild finds one */
+async function explainSyntaxError(file: string): Promise<void> {
+  const { bundle } = await import('./import-typescript.ts')
+  await bundle(file)
 }
 
 /** What a config prints must not stand in the answer of the command, which may be JSON. */

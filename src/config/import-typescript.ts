@@ -47,7 +47,8 @@ function originalPlaces(stack: string, file: string, map: string): string {
   })
 }
 
-async function bundle(file: string): Promise<{ code: string; map: string }> {
+/** The file and the project's own files that it imports, as one. @throws CachectlError CONFIG_LOAD with every place that is wrong */
+export async function bundle(file: string): Promise<{ code: string; map: string }> {
   const esbuild = requireEsbuild(file)
   try {
     const { outputFiles } = await esbuild.build(buildOptions(file))
@@ -87,7 +88,7 @@ function requireEsbuild(file: string): Esbuild {
     // `import` would read through its 100 kB once more, for the names of its exports: 30 ms instead of 10
     return createRequire(import.meta.url)('esbuild')
   } catch (cause) {
-    const message = `${file} is TypeScript, and esbuild, which runs it, is not installed here`
+    const message = `esbuild, which reads ${file}, is not installed here`
     throw new CachectlError('CONFIG_LOAD', message, {
       hint: 'install with optional packages, or compile the file to JavaScript and name that with --config',
       cause,
@@ -127,7 +128,10 @@ async function cannotBundle(esbuild: Esbuild, file: string, error: unknown): Pro
     return [`  ${location.file}:${location.line}:${location.column + 1}: ${text}`, ...chain]
   })
   if (errors.length > MOST_SHOWN) shown.push(`  and ${errors.length - MOST_SHOWN} more`)
-  return new CachectlError('CONFIG_LOAD', `cannot load ${file}:\n${shown.join('\n')}`, { hint: WAY_OUT, cause: error })
+  return new CachectlError('CONFIG_LOAD', `cannot load ${file}:\n${shown.join('\n')}`, {
+    hint: /\.[cm]?ts$/.test(file) ? WAY_OUT : 'mend the file',
+    cause: error,
+  })
 }
 
 /** Which file first imported which. A build of its own, for every import then takes a question to esbuild. */
