@@ -4,6 +4,8 @@ import type { Problem } from '../config/problems.ts'
 import type { RedisTarget } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 
+export { describeProblem } from '../config/problems.ts'
+
 export interface ConfigCheckReport {
   ok: boolean
   file: string

@@ -1,9 +1,8 @@
 // `config show` and `config check` for people.
 import type { ChalkInstance } from 'chalk'
-import { describeProblem } from '../config/problems.ts'
 import { printable } from '../core/printable.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
-import type { ConfigCheckReport } from '../ops/config-check.ts'
+import { type ConfigCheckReport, describeProblem } from '../ops/config-check.ts'
 import type { ConfigShowReport, Shown } from '../ops/config-show.ts'
 
 /** One line a setting, indented by what it belongs to. */
