@@ -188,15 +188,13 @@ function largestLines({ largest }: StatsReport): string[] {
 }
 
 function cost({ scan, method }: StatsReport, paint: ChalkInstance): string[] {
-  const headers = scan.headersRead === 0 ? '' : `, ages from ${formatCount(scan.headersRead)} headers`
-  const lookups = `${formatCount(scan.hitsAdded)} hits and ${formatCount(scan.missesAdded)} misses`
-  const sure = method === 'sample' ? ['± holds for all groups at once in at least 95 of 100 samples'] : []
-  return [
-    paint.dim(
-      `looked at ${formatCount(scan.visited)} keys in ${formatDuration(scan.durationMs)}${headers}; this added ${lookups} to the server's counters`,
-    ),
-    ...sure.map((text) => paint.dim(text)),
+  const headers = scan.headersRead === 0 ? '' : `, ${formatCount(scan.headersRead)} headers`
+  const lookups = `adds ${formatCount(scan.hitsAdded)} hits and ${formatCount(scan.missesAdded)} misses to INFO`
+  const lines = [
+    `looked at ${formatCount(scan.visited)} keys${headers} in ${formatDuration(scan.durationMs)} (${lookups})`,
   ]
+  if (method === 'sample') lines.push('± holds for all groups at once in at least 95 of 100 samples')
+  return lines.map((line) => paint.dim(line))
 }
 
 function health({ health: { status, findings } }: StatsReport, paint: ChalkInstance): string[] {

@@ -1,7 +1,13 @@
 // A config as the pure parts see it.
 import type { DeclaredCache, DeclaredModel, DeclaredNamespace } from '../../src/core/declared.ts'
 
-const namespace = (ttlMs: number | null, more: Partial<DeclaredNamespace> = {}): DeclaredNamespace => ({ ttlMs, graceMs: 0, format: 'envelope', keyPattern: null, ...more })
+const namespace = (ttlMs: number | null, more: Partial<DeclaredNamespace> = {}): DeclaredNamespace => ({
+  ttlMs,
+  graceMs: 0,
+  format: 'envelope',
+  keyPattern: null,
+  ...more,
+})
 const model = (name: string, more: Partial<DeclaredModel> = {}): DeclaredModel => ({
   name,
   subject: name,

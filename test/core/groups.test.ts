@@ -7,9 +7,21 @@ import { shop } from './declared-fixture.ts'
 const keys = createKeys({ prefix: 'shop', tenantLabel: 'org' })
 const bumped = createKeys(
   { prefix: 'shop', tenantLabel: 'org' },
-  { global: 'g1', namespaces: new Map([['detail', 'n1']]), subjects: new Map([['product', 's1']]), tenants: new Map([['7', 't1']]), tenantSubjects: new Map() },
+  {
+    global: 'g1',
+    namespaces: new Map([['detail', 'n1']]),
+    subjects: new Map([['product', 's1']]),
+    tenants: new Map([['7', 't1']]),
+    tenantSubjects: new Map(),
+  },
 )
-const address = (namespace: string, subject: string, tenant: string | null, ...rest: string[]) => ({ namespace, subject, version: '1', tenant, rest })
+const address = (namespace: string, subject: string, tenant: string | null, ...rest: string[]) => ({
+  namespace,
+  subject,
+  version: '1',
+  tenant,
+  rest,
+})
 
 const database = [
   keys.build(address('detail', 'product', null, '1')),
@@ -37,7 +49,11 @@ const count = (by: GroupBy[], cache: typeof shop | null = shop, all: readonly (s
     record(table.at(bytes, by.includes('type') ? 'string' : null).tally, { bytes: 100, pttlMs: 1000 }, null)
   }
   const { groups, control } = table.finish()
-  return { found: Object.fromEntries(groups.map(({ identity, tally }) => [identity.group, tally.keys])), groups, control }
+  return {
+    found: Object.fromEntries(groups.map(({ identity, tally }) => [identity.group, tally.keys])),
+    groups,
+    control,
+  }
 }
 
 describe('groups', () => {
@@ -55,8 +71,16 @@ describe('groups', () => {
       'bull:emails:*': 2,
     })
     expect(control.keys).toBe(2)
-    const declared = groups.filter(({ identity }) => identity.declaration.declared).map(({ identity }) => identity.group)
-    expect(declared.sort()).toEqual(['detail:product:*', 'legacy:user:*', 'list:category:*', 'list:product:*', 'sessions:*'])
+    const declared = groups
+      .filter(({ identity }) => identity.declaration.declared)
+      .map(({ identity }) => identity.group)
+    expect(declared.sort()).toEqual([
+      'detail:product:*',
+      'legacy:user:*',
+      'list:category:*',
+      'list:product:*',
+      'sessions:*',
+    ])
   })
 
   it.each<[GroupBy[], Record<string, number>]>([
@@ -64,7 +88,10 @@ describe('groups', () => {
     [['model'], { '*:product:*': 7, '*:category:*': 1, '*:@fn.getUser:*': 1 }],
     [['tenant'], { '*:(no tenant):*': 8, '*:7:*': 2, '*:8:*': 1 }],
     [['version'], { 'v1:*': 8, 'v1.2:*': 1 }],
-    [['namespace', 'tenant'], { 'detail:*:(no tenant):*': 2, 'detail:*:7:*': 2, 'detail:*:8:*': 1, 'list:*:(no tenant):*': 3 }],
+    [
+      ['namespace', 'tenant'],
+      { 'detail:*:(no tenant):*': 2, 'detail:*:7:*': 2, 'detail:*:8:*': 1, 'list:*:(no tenant):*': 3 },
+    ],
   ])('by %j', (by, expected) => {
     expect(count(by).found).toMatchObject(expected)
   })
@@ -84,9 +111,15 @@ describe('groups', () => {
   })
 
   it('keep every count when there are more of them than the table holds', () => {
-    const many = Array.from({ length: 25_000 }, (_, i) => keys.build(address('detail', 'product', `t${i % 20_000}`, String(i))))
+    const many = Array.from({ length: 25_000 }, (_, i) =>
+      keys.build(address('detail', 'product', `t${i % 20_000}`, String(i))),
+    )
     const heavy = Array.from({ length: 5000 }, (_, i) => keys.build(address('detail', 'product', 'big', String(i))))
-    const { groups } = count(['tenant'], shop, many.flatMap((key, i) => (i < heavy.length ? [key, heavy[i] as string] : [key])))
+    const { groups } = count(
+      ['tenant'],
+      shop,
+      many.flatMap((key, i) => (i < heavy.length ? [key, heavy[i] as string] : [key])),
+    )
     expect(groups.reduce((sum, { tally }) => sum + tally.keys, 0)).toBe(30_000)
     expect(groups.length).toBeLessThanOrEqual(10_001)
     expect(groups.find(({ identity }) => identity.tenant === 'big')?.tally.keys).toBe(5000)

@@ -8,7 +8,11 @@ const keys = createKeys({ prefix: 'shop', tenantLabel: 'org' })
 const matches = (target: string, key: string | Buffer, cache: typeof shop | null = shop): boolean => {
   const bytes = Buffer.from(key as string)
   const parsed = cache === null ? null : keys.parse(bytes)
-  return matchesTarget(parseTarget(target, cache), { bytes, parsed, plain: parsed === null ? null : keys.plain(parsed) })
+  return matchesTarget(parseTarget(target, cache), {
+    bytes,
+    parsed,
+    plain: parsed === null ? null : keys.plain(parsed),
+  })
 }
 const refusal = (target: string, cache: typeof shop | null = shop): CachectlError => {
   try {
@@ -85,8 +89,14 @@ describe('a target', () => {
   })
 
   it('by a name is refused without a config, and told what works', () => {
-    expect(refusal('product', null)).toMatchObject({ code: 'CONFIG_NOT_FOUND', hint: expect.stringContaining("pattern:'product*'") })
-    expect(refusal('tenant:7', { ...shop, tenantLabel: null })).toMatchObject({ code: 'USAGE', message: expect.stringContaining('no tenants') })
+    expect(refusal('product', null)).toMatchObject({
+      code: 'CONFIG_NOT_FOUND',
+      hint: expect.stringContaining("pattern:'product*'"),
+    })
+    expect(refusal('tenant:7', { ...shop, tenantLabel: null })).toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('no tenants'),
+    })
   })
 
   it('by tag cannot be told from a key', () => {

@@ -41,7 +41,11 @@ describe('scan', () => {
   const seenThrough = (view: (lane: Lane) => Lane): Store => ({
     ...store,
     call: (...args) => store.call(...args),
-    masters: async () => (await store.masters()).map(({ id, lane }) => ({ id, lane: async (laneOptions) => view(await lane(laneOptions)) })),
+    masters: async () =>
+      (await store.masters()).map(({ id, lane }) => ({
+        id,
+        lane: async (laneOptions) => view(await lane(laneOptions)),
+      })),
   })
 
   it('returns every key, whatever its bytes, and ends', async () => {
@@ -113,7 +117,8 @@ describe('scan', () => {
   it('works without the right to TIME, and names a right that it needs', async () => {
     await server.call('ACL', 'SETUSER', 'timeless', 'on', '>pw', '~*', '+@all', '-time')
     await server.call('ACL', 'SETUSER', 'blind', 'on', '>pw', '~*', '+@all', '-scan')
-    const as = (user: string): Store => openStore({ url: `${server.url.replace('unix:', `unix://${user}:pw@`)}`, from: 'test', tls: null }, options)
+    const as = (user: string): Store =>
+      openStore({ url: `${server.url.replace('unix:', `unix://${user}:pw@`)}`, from: 'test', tls: null }, options)
     const timeless = as('timeless')
     const pages: ScannedPage[] = []
     for await (const page of scan(timeless, { signal: never })) pages.push(page)
