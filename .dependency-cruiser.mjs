@@ -29,7 +29,8 @@ export default {
     ...layerRules,
     {
       name: 'core-is-pure',
-      comment: 'core has no I/O, clock or environment; hashing and compression are pure functions that Node happens to hold (docs/decisions.md)',
+      comment:
+        'core has no I/O, clock or environment; hashing and compression are pure functions that Node happens to hold (docs/decisions.md)',
       severity: 'error',
       from: { path: folder('core') },
       to: { dependencyTypes: ['core', 'npm'], pathNot: '^(node:)?(crypto|zlib)$' },
@@ -62,7 +63,12 @@ export default {
       from: { path: '^src/(core|config|adapters|ops)/' },
       to: { path: 'node_modules/(commander|chalk|ora|cli-table3)/' },
     },
-    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-cycles',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     {
       name: 'no-orphans',
       comment: 'code that nothing reaches is dead',
@@ -70,7 +76,12 @@ export default {
       from: { orphan: true, pathNot: ['^src/index\\.ts$', '\\.d\\.ts$', '^bin/'] },
       to: {},
     },
-    { name: 'not-to-dev-dep', severity: 'error', from: { path: '^(src|bin)/' }, to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only', 'npm-peer'] } },
+    {
+      name: 'not-to-dev-dep',
+      severity: 'error',
+      from: { path: '^(src|bin)/' },
+      to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only', 'npm-peer'] },
+    },
     { name: 'not-to-test', severity: 'error', from: { path: '^(src|bin)/' }, to: { path: '^(test|bench|demo)/' } },
   ],
   options: {

@@ -22,7 +22,13 @@ export default defineConfig({
   models: {
     city: {
       // Your own pool goes here: `client: () => new Pool({ connectionString: process.env.DATABASE_URL })`.
-      source: sql({ client: openDemoDatabase, table: 'city', id: 'id', updatedAt: 'updated_at', popularity: 'population' }),
+      source: sql({
+        client: openDemoDatabase,
+        table: 'city',
+        id: 'id',
+        updatedAt: 'updated_at',
+        popularity: 'population',
+      }),
       namespace: 'detail',
       // What never reaches Redis.
       exclude: ['alt_name'],
@@ -38,7 +44,13 @@ export default defineConfig({
       },
     },
     country: {
-      source: sql({ client: openDemoDatabase, table: 'country', id: 'code', updatedAt: 'updated_at', popularity: 'population' }),
+      source: sql({
+        client: openDemoDatabase,
+        table: 'country',
+        id: 'code',
+        updatedAt: 'updated_at',
+        popularity: 'population',
+      }),
       namespace: 'reference',
       critical: true,
       warm: { strategy: 'all' },

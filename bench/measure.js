@@ -21,7 +21,11 @@ export const socketOf = (server) => server.url.replace(/^unix:(\/\/)?/, '')
 export function timed(command, args, { input, env } = {}) {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now()
-    const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: [input ? 'pipe' : 'ignore', 'pipe', 'inherit'] })
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: [input ? 'pipe' : 'ignore', 'pipe', 'inherit'],
+    })
     if (input && child.stdin) createReadStream(input).pipe(child.stdin)
     let stdout = ''
     child.stdout?.setEncoding('utf8').on('data', (text) => {
@@ -44,10 +48,18 @@ export async function bestOf(rounds, contestants) {
   /** @type {Record<string, number>} */
   const best = {}
   for (let round = 0; round < rounds; round++) {
-    for (const [name, run] of Object.entries(contestants)) best[name] = Math.min(best[name] ?? Number.POSITIVE_INFINITY, await run())
+    for (const [name, run] of Object.entries(contestants))
+      best[name] = Math.min(best[name] ?? Number.POSITIVE_INFINITY, await run())
   }
   return best
 }
 
 /** @param {string} name @param {string} baseline @param {number} value @param {number} baselineValue @param {string} unit */
-export const result = (name, baseline, value, baselineValue, unit) => ({ name, baseline, value, baselineValue, unit, ratio: value / baselineValue })
+export const result = (name, baseline, value, baselineValue, unit) => ({
+  name,
+  baseline,
+  value,
+  baselineValue,
+  unit,
+  ratio: value / baselineValue,
+})

@@ -36,7 +36,8 @@ if (unknown) {
 /** @param {Result[]} results */
 function asTable(results) {
   const table = new Table({ head: ['what', 'figure', 'beside', 'figure', 'ratio'], style: { head: [], border: [] } })
-  const figure = (/** @type {number} */ value, /** @type {string} */ unit) => `${value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)} ${unit}`
+  const figure = (/** @type {number} */ value, /** @type {string} */ unit) =>
+    `${value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)} ${unit}`
   for (const { name, value, baseline, baselineValue, unit, ratio } of results) {
     table.push([name, figure(value, unit), baseline, figure(baselineValue, unit), `${ratio.toFixed(2)}x`])
   }

@@ -17,10 +17,16 @@ export async function benchStart(say) {
     await timed('redis-cli', ['-s', socket, 'DEBUG', 'POPULATE', '1000', 'shop:v1:detail:city'])
     await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
     const script = join(folder, 'info.mjs')
-    await writeFile(script, `import { Redis } from 'ioredis'\nconst redis = new Redis(${JSON.stringify(socket)})\nconst info = await redis.info()\nconsole.log(info.length)\nredis.disconnect()\n`)
+    await writeFile(
+      script,
+      `import { Redis } from 'ioredis'\nconst redis = new Redis(${JSON.stringify(socket)})\nconst info = await redis.info()\nconsole.log(info.length)\nredis.disconnect()\n`,
+    )
     const config = join(folder, 'cache.config.ts')
     const models = `{ city: { namespace: 'detail' } }`
-    await writeFile(config, `type Url = string\nexport default { redis: process.env.REDIS_URL as Url, prefix: 'shop', version: 1, namespaces: { detail: { ttl: '1h' } }, models: ${models} }\n`)
+    await writeFile(
+      config,
+      `type Url = string\nexport default { redis: process.env.REDIS_URL as Url, prefix: 'shop', version: 1, namespaces: { detail: { ttl: '1h' } }, models: ${models} }\n`,
+    )
     const env = { REDIS_URL: server.url }
     const node = async (/** @type {string[]} */ ...args) => (await timed(process.execPath, args, { env })).ms
     say(`starting, ${ROUNDS} rounds`)

@@ -18,7 +18,14 @@ export async function benchStats(say) {
     /** @type {any} */
     let report
     const measure = async (/** @type {string[]} */ ...flags) => {
-      const { ms, stdout } = await timed(process.execPath, [cachectl, 'stats', '--redis', server.url, '--json', ...flags])
+      const { ms, stdout } = await timed(process.execPath, [
+        cachectl,
+        'stats',
+        '--redis',
+        server.url,
+        '--json',
+        ...flags,
+      ])
       report = JSON.parse(stdout)
       return ms
     }
@@ -26,13 +33,22 @@ export async function benchStats(say) {
       memkeys: async () => (await timed('redis-cli', ['-s', socket, '--memkeys'])).ms,
       full: () => measure('--full'),
     })
-    const total = report.groups.reduce((/** @type {number} */ sum, /** @type {{ keys: number }} */ group) => sum + group.keys, 0)
+    const total = report.groups.reduce(
+      (/** @type {number} */ sum, /** @type {{ keys: number }} */ group) => sum + group.keys,
+      0,
+    )
     if (total !== KEYS) throw new Error(`stats counted ${total} of ${KEYS} keys`)
     const sampledMs = (await bestOf(3, { sampled: () => measure() })).sampled ?? 0
     const fullMs = /** @type {number} */ (ms.full)
     const rate = (/** @type {number} */ took) => (KEYS / took) * 1000
     return [
-      result('stats --full, 1M keys', 'redis-cli --memkeys', rate(fullMs), rate(/** @type {number} */ (ms.memkeys)), 'keys/s'),
+      result(
+        'stats --full, 1M keys',
+        'redis-cli --memkeys',
+        rate(fullMs),
+        rate(/** @type {number} */ (ms.memkeys)),
+        'keys/s',
+      ),
       result('stats, sampled, 1M keys', 'stats --full', sampledMs, fullMs, 'ms'),
     ]
   } finally {

@@ -1,20 +1,27 @@
 // One contestant of the warm bench in a process of its own: `warm <rows> <url>`, `ioredis <rows> <url>`, `resp <rows> <file>`.
-import { createWriteStream } from 'node:fs'
+
 import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
 import { Redis } from 'ioredis'
 import { fn } from '../dist/adapters/sources/fn.js'
 import { resolveConfig } from '../dist/config/resolve.js'
 import { createEntryEncoder } from '../dist/core/entry.js'
 import { createKeys } from '../dist/core/key.js'
 import { openContext } from '../dist/ops/context.js'
-import { planWarm } from '../dist/ops/warm-plan.js'
 import { warm } from '../dist/ops/warm.js'
+import { planWarm } from '../dist/ops/warm-plan.js'
 
 const [mode = '', count = '', where = ''] = process.argv.slice(2)
 const rows = Number(count)
 
 /** A row whose entry takes about 290 bytes. @param {number} id */
-const row = (id) => ({ id, name: `City of ${id}`, country: 'DE', population: (id * 7919) % 10_000_019, about: 'x'.repeat(110) })
+const row = (id) => ({
+  id,
+  name: `City of ${id}`,
+  country: 'DE',
+  population: (id * 7919) % 10_000_019,
+  about: 'x'.repeat(110),
+})
 
 function* pages() {
   for (let start = 0; start < rows; start += 500) {
@@ -26,18 +33,42 @@ function* pages() {
 
 /** The same entries, made beforehand. */
 function entries() {
-  const head = createKeys({ prefix: 'shop', tenantLabel: null }).head({ namespace: 'detail', subject: 'city', version: '1', tenant: null })
-  const encode = createEntryEncoder({ incarnation: 'AAAAAAAAAAAAAAAA', graceMs: 300_000, writer: 'bench', tags: [], compressAboveBytes: null })
+  const head = createKeys({ prefix: 'shop', tenantLabel: null }).head({
+    namespace: 'detail',
+    subject: 'city',
+    version: '1',
+    tenant: null,
+  })
+  const encode = createEntryEncoder({
+    incarnation: 'AAAAAAAAAAAAAAAA',
+    graceMs: 300_000,
+    writer: 'bench',
+    tags: [],
+    compressAboveBytes: null,
+  })
   const createdAtMs = Date.now()
-  return (/** @type {number} */ id) => [head + id, String(encode(row(id), { createdAtMs, freshUntilMs: createdAtMs + 3_600_000, sourceVersion: null, deltaMs: 1 }))]
+  return (/** @type {number} */ id) => [
+    head + id,
+    String(encode(row(id), { createdAtMs, freshUntilMs: createdAtMs + 3_600_000, sourceVersion: null, deltaMs: 1 })),
+  ]
 }
 
 async function runWarm() {
-  const written = { redis: where, prefix: 'shop', version: 1, namespaces: { detail: { ttl: '1h' } }, models: { city: { source: fn({ rows: pages, id: 'id' }), namespace: 'detail', warm: { strategy: 'all' } } } }
+  const written = {
+    redis: where,
+    prefix: 'shop',
+    version: 1,
+    namespaces: { detail: { ttl: '1h' } },
+    models: { city: { source: fn({ rows: pages, id: 'id' }), namespace: 'detail', warm: { strategy: 'all' } } },
+  }
   const resolution = resolveConfig(written, { name: 'bench', file: 'bench', redis: null, env: null })
   if (!resolution.config) throw new Error(JSON.stringify(resolution.problems))
   const signal = new AbortController().signal
-  const context = await openContext({ loaded: { config: resolution.config, redis: resolution.config.redis }, emit: () => undefined, signal })
+  const context = await openContext({
+    loaded: { config: resolution.config, redis: resolution.config.redis },
+    emit: () => undefined,
+    signal,
+  })
   const options = { targets: [], concurrency: 4, batch: 500, ifLocked: /** @type {const} */ ('fail'), dryRun: false }
   const startedMs = performance.now()
   const report = await warm(context, context.control(), planWarm(resolution.config, options, Date.now()), options)

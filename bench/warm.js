@@ -38,13 +38,27 @@ export async function benchWarm(say) {
       },
       ioredis: async () => {
         await empty()
-        return JSON.parse((await timed(process.execPath, [child, 'ioredis', String(IOREDIS_ROWS), server.url])).stdout).ms
+        return JSON.parse((await timed(process.execPath, [child, 'ioredis', String(IOREDIS_ROWS), server.url])).stdout)
+          .ms
       },
     })
-    const rate = (/** @type {number} */ rows, /** @type {string} */ name) => (rows / /** @type {number} */ (ms[name])) * 1000
+    const rate = (/** @type {number} */ rows, /** @type {string} */ name) =>
+      (rows / /** @type {number} */ (ms[name])) * 1000
     return [
-      result('warm, 1M rows of a function', 'redis-cli --pipe of the same SETs', rate(ROWS, 'warm'), rate(ROWS, 'pipe'), 'entries/s'),
-      result('warm, 1M rows of a function', 'ioredis pipelines of 500 SETs', rate(ROWS, 'warm'), rate(IOREDIS_ROWS, 'ioredis'), 'entries/s'),
+      result(
+        'warm, 1M rows of a function',
+        'redis-cli --pipe of the same SETs',
+        rate(ROWS, 'warm'),
+        rate(ROWS, 'pipe'),
+        'entries/s',
+      ),
+      result(
+        'warm, 1M rows of a function',
+        'ioredis pipelines of 500 SETs',
+        rate(ROWS, 'warm'),
+        rate(IOREDIS_ROWS, 'ioredis'),
+        'entries/s',
+      ),
       result('warm, 1M rows: peak RSS', 'the limit of 150 MB', peakBytes / 2 ** 20, 150, 'MB'),
     ]
   } finally {
@@ -52,4 +66,3 @@ export async function benchWarm(say) {
     await rm(folder, { recursive: true, force: true })
   }
 }
-

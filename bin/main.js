@@ -17,8 +17,12 @@ export async function main(argv) {
   process.exitCode = await run(argv, systemIo())
   setTimeout(() => {
     if (argv.includes('-v') || argv.includes('--verbose')) {
-      const open = process.getActiveResourcesInfo().filter((name) => name !== 'Timeout' && name !== 'TTYWrap' && name !== 'PipeWrap')
-      process.stderr.write(`something that the config opened is still open (${[...new Set(open)].join(', ') || 'unknown'}); ending anyway\n`)
+      const open = process
+        .getActiveResourcesInfo()
+        .filter((name) => name !== 'Timeout' && name !== 'TTYWrap' && name !== 'PipeWrap')
+      process.stderr.write(
+        `something that the config opened is still open (${[...new Set(open)].join(', ') || 'unknown'}); ending anyway\n`,
+      )
     }
     process.exit()
   }, GRACE_MS).unref()

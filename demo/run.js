@@ -6,7 +6,8 @@ import { openDemoDatabase } from './database.js'
 
 const keep = process.argv.includes('--keep')
 const say = (/** @type {string} */ text = '') => process.stdout.write(`${text}\n`)
-const step = (/** @type {string} */ title, /** @type {string} */ text) => say(`\n── ${title} ${'─'.repeat(Math.max(3, 74 - title.length))}\n${text}\n`)
+const step = (/** @type {string} */ title, /** @type {string} */ text) =>
+  say(`\n── ${title} ${'─'.repeat(Math.max(3, 74 - title.length))}\n${text}\n`)
 
 /** Runs one command as a person would type it. @param {string[]} argv */
 async function type(...argv) {
@@ -21,14 +22,22 @@ process.env.REDIS_URL = server.url
 try {
   say(`${server.url} (process ${server.pid})`)
 
-  step('2 of 4  A database', 'PostgreSQL in this process (PGlite), filled with 135,000 real cities. Takes some seconds.')
+  step(
+    '2 of 4  A database',
+    'PostgreSQL in this process (PGlite), filled with 135,000 real cities. Takes some seconds.',
+  )
   const startedMs = Date.now()
   const database = await openDemoDatabase()
-  const { rows } = await database.query('select (select count(*) from city) as cities, (select count(*) from country) as countries')
+  const { rows } = await database.query(
+    'select (select count(*) from city) as cities, (select count(*) from country) as countries',
+  )
   const [{ cities, countries }] = /** @type {{ cities: number, countries: number }[]} */ (rows)
   say(`${cities} cities in ${countries} countries, in ${((Date.now() - startedMs) / 1000).toFixed(1)} s`)
 
-  step('3 of 4  Warm the cache', 'Loads what cache.config.ts declares: the most populous cities with their countries, lists, counts.')
+  step(
+    '3 of 4  Warm the cache',
+    'Loads what cache.config.ts declares: the most populous cities with their countries, lists, counts.',
+  )
   await type('warm')
 
   step('4 of 4  Look at it', 'What is cached now, by namespace and model, and whether it is healthy.')

@@ -41,7 +41,11 @@ export function aModel(name: string, source: Source, given: Partial<ResolvedMode
   }
 }
 
-export function aConfig(url: string, models: readonly ResolvedModel[], given: Partial<ResolvedConfig> = {}): ResolvedConfig {
+export function aConfig(
+  url: string,
+  models: readonly ResolvedModel[],
+  given: Partial<ResolvedConfig> = {},
+): ResolvedConfig {
   return {
     file: 'cache.config.ts',
     redis: { url, from: 'the test', tls: null },

@@ -1,6 +1,6 @@
 // One run of the CLI: its flags, its streams, what it opened, how it ends. Commands get everything from here.
 import type { ChalkInstance } from 'chalk'
-import type { LoadedConfig } from '../config/load.ts'
+import type { ConfigReading, LoadedConfig, LoadOptions } from '../config/load.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
 import { printable, safeJson } from '../core/printable.ts'
 import type { OpenedContext } from '../ops/context.ts'
@@ -20,6 +20,8 @@ export interface Session {
   paint(flags: GlobalFlags): Promise<ChalkInstance>
   /** The config, or none where no file is there and `--redis` or `REDIS_URL` name a server. */
   config(flags: GlobalFlags): Promise<LoadedConfig>
+  /** The config with what is wrong in it. */
+  readConfig(flags: GlobalFlags): Promise<ConfigReading>
   context(flags: GlobalFlags): Promise<OpenedContext>
   /** A line for people on stderr, unless `--quiet`. */
   note(text: string): void
@@ -75,6 +77,10 @@ export function createSession(io: Io): Session {
     config(given) {
       loaded ??= loadConfig(io, given)
       return loaded
+    },
+    async readConfig(given) {
+      const { readConfig } = await import('../config/load.ts')
+      return readConfig(loadOptions(io, given))
     },
     async context(given) {
       const config = await session.config(given)
@@ -157,12 +163,16 @@ export function createSession(io: Io): Session {
 
 async function loadConfig(io: Io, given: GlobalFlags): Promise<LoadedConfig> {
   const { loadConfig } = await import('../config/load.ts')
-  return loadConfig({
+  return loadConfig(loadOptions(io, given))
+}
+
+function loadOptions(io: Io, given: GlobalFlags): LoadOptions {
+  return {
     cwd: io.cwd,
     env: io.env,
-    flags: { ...(given.redis === undefined ? {} : { redis: given.redis }) },
+    flags: given.redis === undefined ? {} : { redis: given.redis },
     ...(given.config === undefined ? {} : { file: given.config }),
-  })
+  }
 }
 
 /** Escaped line by line: our own messages may have several. */

@@ -3,9 +3,18 @@
 import { openControl } from '../adapters/redis/control.ts'
 import { startServer } from '../adapters/redis/embedded.ts'
 import { openStore } from '../adapters/redis/store.ts'
+import { parseRedisUrl } from '../adapters/redis/url.ts'
+import { requireRedis } from '../config/redis-target.ts'
 import type { RedisTarget, ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import type { Clock, Control, Emit, Random, Store } from '../ports.ts'
+
+export { redactUrl } from '../adapters/redis/url.ts'
+
+/** Whether the URL can be one, without opening it. @throws CachectlError REDIS_URL_INVALID */
+export function checkTarget({ url, tls }: RedisTarget): void {
+  parseRedisUrl(url, tls)
+}
 
 export const CONNECT_TIMEOUT_MS = 5_000
 export const REPLY_TIMEOUT_MS = 10_000
@@ -27,7 +36,7 @@ export interface OpenedContext extends OperationContext {
 }
 
 export interface ContextOptions {
-  loaded: { config: ResolvedConfig | null; redis: RedisTarget | null }
+  loaded: { config: ResolvedConfig | null; redis: RedisTarget | null; file: string | null }
   emit: Emit
   signal: AbortSignal
   clock?: Clock
@@ -35,9 +44,8 @@ export interface ContextOptions {
 }
 
 export async function openContext({ loaded, emit, signal, clock, random }: ContextOptions): Promise<OpenedContext> {
-  const { config, redis } = loaded
-  if (!redis)
-    throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above, and no Redis is named')
+  const { config } = loaded
+  const redis = requireRedis(loaded)
   const closers: (() => Promise<void>)[] = []
   const embedded = redis.url === 'embedded'
   const target = embedded ? await startEmbedded(redis, emit, closers) : redis

@@ -114,7 +114,7 @@ async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts:
   counts.present += rows.length - ours.length
   const observed = new Map<string, Buffer | null>()
   const headers = await page.lane.headers(ours.map((row) => row.key))
-  ours.forEach((row, index) => observed.set(row.key, headers[index] ?? null))
+  for (const [index, row] of ours.entries()) observed.set(row.key, headers[index] ?? null)
   const { incarnation } = await page.lane.capture(page.subjects)
   const loaded = (await page.reload(ours)).filter((row) => observed.has(row.key))
   const filling = loaded.flatMap((row) => {

@@ -1,7 +1,7 @@
 // Streams that keep what is written, and a run of the function behind the programs.
 import { Readable, Writable } from 'node:stream'
-import { run } from '../../src/cli/program.ts'
 import type { Io } from '../../src/cli/io.ts'
+import { run } from '../../src/cli/program.ts'
 
 export interface TestIo {
   io: Io

@@ -4,11 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openControl } from '../../src/adapters/redis/control.ts'
 import { openStore } from '../../src/adapters/redis/store.ts'
 import { decodeEntry } from '../../src/core/entry.ts'
-import { planWarm } from '../../src/ops/warm-plan.ts'
 import { warm } from '../../src/ops/warm.ts'
+import { planWarm } from '../../src/ops/warm-plan.ts'
 import type { BulkLane, Control, Id, Lane, Source, SourceRow, Store } from '../../src/ports.ts'
-import { randomFromSeed, seed } from '../seed.ts'
 import { aConfig, aModel } from '../resolved.ts'
+import { randomFromSeed, seed } from '../seed.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 
 const ROWS = 10_000
@@ -19,7 +19,10 @@ let store: Store
 
 beforeAll(async () => {
   redis = await startRedis()
-  store = openStore({ url: redis.url, from: 'the test', tls: null }, { connectTimeoutMs: 5_000, replyTimeoutMs: 10_000 })
+  store = openStore(
+    { url: redis.url, from: 'the test', tls: null },
+    { connectTimeoutMs: 5_000, replyTimeoutMs: 10_000 },
+  )
 })
 afterAll(async () => {
   await store.close()
@@ -35,7 +38,9 @@ function counters(random: () => number) {
     await new Promise((resolve) => setTimeout(resolve, random() * 8))
     return rows
   }
-  const pages = Array.from({ length: ROWS / PAGE }, (_, page) => Array.from({ length: PAGE }, (_, index) => page * PAGE + index))
+  const pages = Array.from({ length: ROWS / PAGE }, (_, page) =>
+    Array.from({ length: PAGE }, (_, index) => page * PAGE + index),
+  )
   const load = (ids: readonly Id[]) => read(ids.map(Number))
   const paged: Source = {
     kind: 'counters',
@@ -63,7 +68,8 @@ function counters(random: () => number) {
     },
   }
   /** Mostly rows that are being read at this moment: where the race is. */
-  const pick = () => Math.min(ROWS - 1, random() < 0.8 ? lastRead + Math.floor(random() * PAGE) : Math.floor(random() * ROWS))
+  const pick = () =>
+    Math.min(ROWS - 1, random() < 0.8 ? lastRead + Math.floor(random() * PAGE) : Math.floor(random() * ROWS))
   return { paged, stream, values, pick, position: () => lastRead }
 }
 
@@ -95,7 +101,14 @@ async function staleAfterWarm(
   const random = randomFromSeed(seed)
   const { values, pick, position, ...sources } = counters(random)
   const config = aConfig(redis.url, [aModel('counter', choose(sources))])
-  const context = { config, store, clock: { now: Date.now }, random, emit: () => undefined, signal: new AbortController().signal }
+  const context = {
+    config,
+    store,
+    clock: { now: Date.now },
+    random,
+    emit: () => undefined,
+    signal: new AbortController().signal,
+  }
   let running = true
   let updates = 0
   const write = async () => {
@@ -127,7 +140,11 @@ async function staleAfterWarm(
 describe(`warming while rows are updated and invalidated (SEED=${seed})`, () => {
   for (const kind of ['paged', 'stream'] as const) {
     it(`leaves nothing stale, from a ${kind} source`, async () => {
-      const { stale, updates, exitCode } = await staleAfterWarm(openControl(store, 'shop'), (sources) => sources[kind], kind === 'paged' ? ROWS : ROWS / 2)
+      const { stale, updates, exitCode } = await staleAfterWarm(
+        openControl(store, 'shop'),
+        (sources) => sources[kind],
+        kind === 'paged' ? ROWS : ROWS / 2,
+      )
       expect(updates).toBeGreaterThan(200)
       expect({ stale, exitCode }).toEqual({ stale: 0, exitCode: 0 })
     })
@@ -144,7 +161,11 @@ describe(`warming while rows are updated and invalidated (SEED=${seed})`, () => 
   })
 
   it('catches the guard that is captured for each page of a stream, when the stream has read it long before', async () => {
-    const { stale } = await staleAfterWarm(openControl(store, 'shop'), ({ stream }) => ({ ...stream, reads: 'page' }), ROWS / 2)
+    const { stale } = await staleAfterWarm(
+      openControl(store, 'shop'),
+      ({ stream }) => ({ ...stream, reads: 'page' }),
+      ROWS / 2,
+    )
     expect(stale).toBeGreaterThan(0)
   })
 })

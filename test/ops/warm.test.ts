@@ -8,9 +8,9 @@ import { sql } from '../../src/adapters/sources/sql.ts'
 import type { ResolvedConfig, ResolvedModel } from '../../src/config/resolved.ts'
 import { decodeEntry } from '../../src/core/entry.ts'
 import { CachectlError } from '../../src/core/errors.ts'
+import { warm } from '../../src/ops/warm.ts'
 import { planWarm, type WarmOptions } from '../../src/ops/warm-plan.ts'
 import type { WarmReport } from '../../src/ops/warm-report.ts'
-import { warm } from '../../src/ops/warm.ts'
 import type { ProgressEvent, Source, Store } from '../../src/ports.ts'
 import { type Postgres, seedCities, startPostgres } from '../postgres.ts'
 import { aConfig, aModel } from '../resolved.ts'
@@ -27,7 +27,10 @@ let country: Source
 
 beforeAll(async () => {
   ;[redis, postgres] = await Promise.all([startRedis(), startPostgres()])
-  store = openStore({ url: redis.url, from: 'the test', tls: null }, { connectTimeoutMs: 5_000, replyTimeoutMs: 10_000 })
+  store = openStore(
+    { url: redis.url, from: 'the test', tls: null },
+    { connectTimeoutMs: 5_000, replyTimeoutMs: 10_000 },
+  )
   pool = postgres.pool()
   await seedCities((text, values) => pool.query(text, values as unknown[]), { limit: CITIES })
   city = sql({ client: () => pool, table: 'city', id: 'id', updatedAt: 'updated_at', popularity: 'population' })
@@ -39,7 +42,11 @@ afterAll(async () => {
 })
 beforeEach(() => redis.call('FLUSHALL'))
 
-const run = async (models: ResolvedModel[], given: Partial<WarmOptions> = {}, more: { signal?: AbortSignal; config?: Partial<ResolvedConfig>; events?: ProgressEvent[]; now?: () => number } = {}): Promise<WarmReport> => {
+const run = async (
+  models: ResolvedModel[],
+  given: Partial<WarmOptions> = {},
+  more: { signal?: AbortSignal; config?: Partial<ResolvedConfig>; events?: ProgressEvent[]; now?: () => number } = {},
+): Promise<WarmReport> => {
   const config = aConfig(redis.url, models, more.config)
   const options: WarmOptions = { targets: [], concurrency: 3, batch: 200, ifLocked: 'fail', dryRun: false, ...given }
   const context = {
@@ -67,7 +74,12 @@ const firstCity = async () => (await pool.query('select * from city order by id 
 describe('warm', () => {
   it('writes every row once, as the application will read it', async () => {
     const report = await run([aModel('city', city, { exclude: ['alt_name'] })])
-    expect(report).toMatchObject({ ok: true, complete: true, exitCode: 0, totals: { selected: CITIES, loaded: CITIES, written: CITIES, failed: 0 } })
+    expect(report).toMatchObject({
+      ok: true,
+      complete: true,
+      exitCode: 0,
+      totals: { selected: CITIES, loaded: CITIES, written: CITIES, failed: 0 },
+    })
     expect(await redis.call('DBSIZE')).toBe(CITIES + 2)
     const row = await firstCity()
     const { alt_name: _, ...visible } = row
@@ -86,20 +98,32 @@ describe('warm', () => {
     const again = await run([aModel('city', city)])
     expect(again.totals).toMatchObject({ written: 0, skipped: { present: CITIES, newer: 0, invalidated: 0 } })
     const row = await firstCity()
-    await pool.query(`update city set name = 'Renamed', updated_at = updated_at + interval '1 microsecond' where id = $1`, [row.id])
+    await pool.query(
+      `update city set name = 'Renamed', updated_at = updated_at + interval '1 microsecond' where id = $1`,
+      [row.id],
+    )
     const third = await run([aModel('city', city)])
     expect(third.totals).toMatchObject({ written: 1, skipped: { present: CITIES - 1 } })
-    expect(((await entry(cityKey(row.id)))?.value as { name: string }).name).toBe('Renamed')
-    await pool.query(`update city set name = $2, updated_at = updated_at - interval '2 microseconds' where id = $1`, [row.id, row.name])
+    expect((await entry(cityKey(row.id)))?.value).toMatchObject({ name: 'Renamed' })
+    await pool.query(`update city set name = $2, updated_at = updated_at - interval '2 microseconds' where id = $1`, [
+      row.id,
+      row.name,
+    ])
     const fourth = await run([aModel('city', city)], { refresh: true })
     expect(fourth.totals).toMatchObject({ written: CITIES - 1, skipped: { newer: 1 } })
-    expect(((await entry(cityKey(row.id)))?.value as { name: string }).name).toBe('Renamed')
+    expect((await entry(cityKey(row.id)))?.value).toMatchObject({ name: 'Renamed' })
   })
 
   it('--missing asks the source for absent rows alone', async () => {
     await run([aModel('city', city)], { limit: 1_500 })
     let loaded = 0
-    const counting: Source = { ...city, load: (ids, options) => ((loaded += ids.length), (city.load as NonNullable<Source['load']>)(ids, options)) }
+    const counting: Source = {
+      ...city,
+      load(ids, options) {
+        loaded += ids.length
+        return (city.load as NonNullable<Source['load']>)(ids, options)
+      },
+    }
     const report = await run([aModel('city', counting)], { missing: true })
     expect(loaded).toBe(500)
     expect(report.totals).toMatchObject({ selected: CITIES, loaded: 500, written: 500, skipped: { present: 1_500 } })
@@ -128,7 +152,13 @@ describe('warm', () => {
 
   it('joins related rows, one query a page', async () => {
     let queries = 0
-    const counted: Source = { ...country, load: (ids, options) => (queries++, (country.load as NonNullable<Source['load']>)(ids, options)) }
+    const counted: Source = {
+      ...country,
+      load(ids, options) {
+        queries++
+        return (country.load as NonNullable<Source['load']>)(ids, options)
+      },
+    }
     const models = [
       aModel('city', city, { join: [{ field: 'country', model: 'country', on: 'country' }] }),
       aModel('country', counted, { warm: null, exclude: ['population'] }),
@@ -144,17 +174,40 @@ describe('warm', () => {
 
   it('warms list pages and counts, each combination under its own key', async () => {
     const lists = [
-      { name: 'byCountry', by: ['country'], where: {}, sort: ['-population'], pageSize: 5, pages: 2, top: 3, values: null, namespace: 'list', countNamespace: 'count' },
+      {
+        name: 'byCountry',
+        by: ['country'],
+        where: {},
+        sort: ['-population'],
+        pageSize: 5,
+        pages: 2,
+        top: 3,
+        values: null,
+        namespace: 'list',
+        countNamespace: 'count',
+      },
     ]
     const report = await run([aModel('city', city, { lists })], { limit: 1 })
-    const { rows } = await pool.query('select country, count(*)::int as n from city group by 1 order by 2 desc, 1 limit 3')
+    const { rows } = await pool.query(
+      'select country, count(*)::int as n from city group by 1 order by 2 desc, 1 limit 3',
+    )
     const { country: first, n } = rows[0]
     const page = (await entry(`shop:v1:list:city:byCountry:country_${first}:page_2:size_5`))?.value as { id: number }[]
-    const truth = await pool.query('select id from city where country = $1 order by population desc, id desc limit 5 offset 5', [first])
+    const truth = await pool.query(
+      'select id from city where country = $1 order by population desc, id desc limit 5 offset 5',
+      [first],
+    )
     expect(new Set(page.map(({ id }) => id))).toEqual(new Set(truth.rows.map(({ id }) => id)))
     expect((await entry(`shop:v1:count:city:byCountry:country_${first}`))?.value).toBe(n)
-    expect(report.models.map(({ strategy, written }) => [strategy, written])).toEqual([['all', 1], ['lists', 6], ['counts', 3]])
-    expect((await run([aModel('city', city, { lists })], { limit: 1, missing: true })).totals).toMatchObject({ loaded: 0, written: 0 })
+    expect(report.models.map(({ strategy, written }) => [strategy, written])).toEqual([
+      ['all', 1],
+      ['lists', 6],
+      ['counts', 3],
+    ])
+    expect((await run([aModel('city', city, { lists })], { limit: 1, missing: true })).totals).toMatchObject({
+      loaded: 0,
+      written: 0,
+    })
   })
 
   it('puts each row of a tenant model under its own tenant, and fails rows without one', async () => {
@@ -176,7 +229,9 @@ describe('warm', () => {
     const ttl = (row: Record<string, unknown>) => (Number(row.id) === 0 ? null : 100_000)
     await run([aModel('note', fn({ rows: () => rows, id: 'id' }), { ttl, jitter: 0.5, graceMs: 1_000 })])
     expect(await redis.call('PTTL', 'shop:v1:detail:note:0')).toBe(-1)
-    const ttls = await Promise.all(rows.slice(1).map(async ({ id }) => Number(await redis.call('PTTL', `shop:v1:detail:note:${id}`))))
+    const ttls = await Promise.all(
+      rows.slice(1).map(async ({ id }) => Number(await redis.call('PTTL', `shop:v1:detail:note:${id}`))),
+    )
     expect(Math.max(...ttls)).toBeLessThanOrEqual(101_000)
     expect(Math.min(...ttls)).toBeGreaterThan(40_000)
     expect(Math.max(...ttls) - Math.min(...ttls)).toBeGreaterThan(20_000)
@@ -209,7 +264,10 @@ describe('warm', () => {
     const failed = await run([aModel('city', city)])
     expect(failed).toMatchObject({ exitCode: 5, totals: { written: 0 } })
     expect(failed.problems[0]?.message).toMatch(/being warmed by elsewhere:42 since \d{4}-/)
-    expect(await run([aModel('city', city)], { ifLocked: 'skip' })).toMatchObject({ exitCode: 0, totals: { written: 0 } })
+    expect(await run([aModel('city', city)], { ifLocked: 'skip' })).toMatchObject({
+      exitCode: 0,
+      totals: { written: 0 },
+    })
     const waiting = run([aModel('city', city)], { ifLocked: 'wait', limit: 5 })
     await sleep(50)
     if (lock.held) await lock.release()
@@ -228,12 +286,27 @@ describe('warm', () => {
         }
       },
     })
-    const flushed = await run([aModel('city', meanwhile(() => redis.call('FLUSHALL')))])
+    const flushed = await run([
+      aModel(
+        'city',
+        meanwhile(() => redis.call('FLUSHALL')),
+      ),
+    ])
     expect(flushed).toMatchObject({ exitCode: 3, ok: false })
     expect(flushed.problems[0]?.message).toContain('control data was lost')
-    const bumped = await run([aModel('city', meanwhile(() => redis.call('HSET', 'shop~generations', 'subject:city', 'tok', 'epoch', 'new')))])
+    const bumped = await run([
+      aModel(
+        'city',
+        meanwhile(() => redis.call('HSET', 'shop~generations', 'subject:city', 'tok', 'epoch', 'new')),
+      ),
+    ])
     expect(bumped).toMatchObject({ exitCode: 3 })
-    expect(await redis.call('EXISTS', `shop:v1:detail:city~tok:${(await pool.query('select max(id) as id from city')).rows[0].id}`)).toBe(1)
+    expect(
+      await redis.call(
+        'EXISTS',
+        `shop:v1:detail:city~tok:${(await pool.query('select max(id) as id from city')).rows[0].id}`,
+      ),
+    ).toBe(1)
     await redis.call('FLUSHALL')
     const used = Number(/used_memory:(\d+)/.exec(String(await redis.call('INFO', 'memory')))?.[1])
     await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-random')
@@ -268,7 +341,9 @@ describe('warm', () => {
     const report = await run([aModel('city', slow), aModel('country', country)], {}, { signal: aborter.signal })
     expect(report.exitCode).toBe(130)
     expect(report.totals.written).toBeLessThan(CITIES)
-    expect(report.totals.written).toBe(Number(await redis.call('KEYS', 'shop:*').then((keys) => (keys as string[]).length)))
+    expect(report.totals.written).toBe(
+      Number(await redis.call('KEYS', 'shop:*').then((keys) => (keys as string[]).length)),
+    )
     expect(await redis.call('EXISTS', 'shop~lock:warm:city')).toBe(0)
   })
 
@@ -285,7 +360,11 @@ describe('warm', () => {
   })
 
   it('refuses contradictions before anything is opened', () => {
-    const config = aConfig(redis.url, [aModel('city', city), aModel('country', country), aModel('off', country, { enabled: false })])
+    const config = aConfig(redis.url, [
+      aModel('city', city),
+      aModel('country', country),
+      aModel('off', country, { enabled: false }),
+    ])
     const base: WarmOptions = { targets: [], concurrency: 1, batch: 1, ifLocked: 'fail', dryRun: false }
     const plan = (given: Partial<WarmOptions>) => () => planWarm(config, { ...base, ...given }, 0)
     expect(plan({ missing: true, refresh: true })).toThrow('exclude each other')
@@ -296,7 +375,8 @@ describe('warm', () => {
     expect(plan({ targets: ['country'], strategy: 'popular' })).toThrow('cannot do strategy popular')
     expect(plan({ tenant: '7' })).toThrow('no tenants')
     expect(plan({})()).toMatchObject({ notWarmed: [{ model: 'off', reason: 'enabled: false' }] })
-    expect(plan({ targets: ['city:1', 'city:2'] })().models).toMatchObject([{ strategy: 'ids', ids: ['1', '2'], lists: false }])
+    expect(plan({ targets: ['city:1', 'city:2'] })().models).toMatchObject([
+      { strategy: 'ids', ids: ['1', '2'], lists: false },
+    ])
   })
 })
-

@@ -14,35 +14,59 @@ const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
   [head, head.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n')
 
 export function exitCodeTable(): string {
-  return table(['code', 'meaning'], Object.entries(EXIT_MEANINGS).map(([code, meaning]) => [code, meaning]))
+  return table(
+    ['code', 'meaning'],
+    Object.entries(EXIT_MEANINGS).map(([code, meaning]) => [code, meaning]),
+  )
 }
 
 export function environmentTable(): string {
-  return table(['variable', 'meaning'], Object.entries(ENVIRONMENT).map(([name, meaning]) => [`\`${name}\``, meaning]))
+  return table(
+    ['variable', 'meaning'],
+    Object.entries(ENVIRONMENT).map(([name, meaning]) => [`\`${name}\``, meaning]),
+  )
 }
 
 export function findingsTable(): string {
-  return table(['finding', 'severity', 'when', 'what to do', 'next'], FINDINGS.map(({ id, severity, threshold, advice, next }) => [`\`${id}\``, severity, threshold, advice, next ? `\`${next}\`` : '']))
+  return table(
+    ['finding', 'severity', 'when', 'what to do', 'next'],
+    FINDINGS.map(({ id, severity, threshold, advice, next }) => [
+      `\`${id}\``,
+      severity,
+      threshold,
+      advice,
+      next ? `\`${next}\`` : '',
+    ]),
+  )
 }
 
 export function commandTables(): string {
   const program = createProgram(createSession(testIo().io))
-  const leaves = (command: Command): Command[] => (command.commands.length > 0 ? command.commands.flatMap(leaves) : [command])
+  const leaves = (command: Command): Command[] =>
+    command.commands.length > 0 ? command.commands.flatMap(leaves) : [command]
   const named = leaves(program).filter((command) => command.name() !== 'help')
-  const parts = named.map((command) => `### \`${usageOf(command)}\`\n\n${sentence(command.description())}\n\n${flagTable(command)}`.trim())
+  const parts = named.map((command) =>
+    `### \`${usageOf(command)}\`\n\n${sentence(command.description())}\n\n${flagTable(command)}`.trim(),
+  )
   return [...parts, `### Every command\n\n${flagTable(program)}`].join('\n\n')
 }
 
 function usageOf(command: Command): string {
   const path: string[] = []
   for (let at: Command | null = command; at; at = at.parent) path.unshift(at.name())
-  return [...path, ...command.registeredArguments.map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}${argument.variadic ? '...' : ''}]`))].join(' ')
+  return [
+    ...path,
+    ...command.registeredArguments.map((argument) =>
+      argument.required ? `<${argument.name()}>` : `[${argument.name()}${argument.variadic ? '...' : ''}]`,
+    ),
+  ].join(' ')
 }
 
 function flagTable(command: Command): string {
   const rows = command.options.map((option) => {
     const choices = option.argChoices ? ` (${option.argChoices.join(', ')})` : ''
-    const byDefault = option.defaultValue === undefined || option.defaultValue === true ? '' : ` Default: ${option.defaultValue}.`
+    const byDefault =
+      option.defaultValue === undefined || option.defaultValue === true ? '' : ` Default: ${option.defaultValue}.`
     return [`\`${option.flags}\``, `${option.description}${choices}.${byDefault}`]
   })
   return rows.length === 0 ? '' : table(['flag', 'meaning'], rows)
@@ -72,7 +96,10 @@ export function configTables(): string {
     .map(([name, title]) => {
       const found = interfaces.get(name)
       if (!found) throw new Error(`define-config.ts has no interface ${name}`)
-      return `**${title}**\n\n${table(['option', 'value', 'meaning'], found.members.filter(ts.isPropertySignature).map((member) => optionRow(member, source)))}`
+      return `**${title}**\n\n${table(
+        ['option', 'value', 'meaning'],
+        found.members.filter(ts.isPropertySignature).map((member) => optionRow(member, source)),
+      )}`
     })
     .join('\n\n')
 }

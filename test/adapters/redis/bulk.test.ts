@@ -20,7 +20,10 @@ afterAll(() => redis.stop())
 for (const channel of ['auto', 'plain'] as const) {
   describe(`guarded bulk writes over the ${channel} lane`, () => {
     beforeAll(async () => {
-      store = openStore({ url: redis.url, from: 'the test', tls: null }, { connectTimeoutMs: 5_000, replyTimeoutMs: 5_000, channel })
+      store = openStore(
+        { url: redis.url, from: 'the test', tls: null },
+        { connectTimeoutMs: 5_000, replyTimeoutMs: 5_000, channel },
+      )
       control = openControl(store, 'shop')
       lane = await control.bulk()
     })
@@ -33,7 +36,10 @@ for (const channel of ['auto', 'plain'] as const) {
     it('writes what is absent, with its TTL, and leaves what is present', async () => {
       await redis.call('SET', KEY, 'theirs')
       await lane.capture(['city'])
-      expect(await lane.commit([write(KEY, 'ours'), write('shop:v1:detail:city:2', 'ours é')])).toEqual(['present', 'written'])
+      expect(await lane.commit([write(KEY, 'ours'), write('shop:v1:detail:city:2', 'ours é')])).toEqual([
+        'present',
+        'written',
+      ])
       expect(await redis.call('GET', KEY)).toBe('theirs')
       expect(await redis.call('GET', 'shop:v1:detail:city:2')).toBe('ours é')
       expect(await redis.call('PTTL', 'shop:v1:detail:city:2')).toBeGreaterThan(50_000)
@@ -101,7 +107,10 @@ for (const channel of ['auto', 'plain'] as const) {
       await lane.capture(['city'])
       await redis.call('CONFIG', 'SET', 'maxmemory', '1mb')
       try {
-        await expect(lane.commit([write(KEY, 'x'.repeat(2_000_000))])).rejects.toMatchObject({ code: 'REDIS_REFUSES_WRITES', exitCode: 13 })
+        await expect(lane.commit([write(KEY, 'x'.repeat(2_000_000))])).rejects.toMatchObject({
+          code: 'REDIS_REFUSES_WRITES',
+          exitCode: 13,
+        })
       } finally {
         await redis.call('CONFIG', 'SET', 'maxmemory', '0')
       }
