@@ -1,4 +1,5 @@
 // What the three programs share: the exit code is set, and the loop given a moment to empty. Only here may the process be ended.
+import { Console } from 'node:console'
 import { existsSync } from 'node:fs'
 
 /** A client of the user's own config may keep the loop alive; it gets this long. */
@@ -12,6 +13,8 @@ export async function main(argv) {
     process.exitCode = 2
     return
   }
+  // Whatever the user's config and its clients log: stdout is for the answer alone.
+  globalThis.console = new Console(process.stderr, process.stderr)
   const { run } = await import(built.href)
   const { systemIo } = await import(new URL('../dist/cli/io.js', import.meta.url).href)
   process.exitCode = await run(argv, systemIo())

@@ -8,6 +8,8 @@ import type { Emit } from '../ports.ts'
 import type { GlobalFlags } from './flags.ts'
 import { createOutput, type Io, type Output } from './io.ts'
 
+type ConfigFlags = Pick<GlobalFlags, 'config' | 'redis'>
+
 export interface Session {
   io: Io
   out: Output
@@ -19,7 +21,7 @@ export interface Session {
   format(flags: GlobalFlags): 'table' | 'json' | 'ndjson'
   paint(flags: GlobalFlags): Promise<ChalkInstance>
   /** The config, or none where no file is there and `--redis` or `REDIS_URL` name a server. */
-  config(flags: GlobalFlags): Promise<LoadedConfig>
+  config(flags: ConfigFlags): Promise<LoadedConfig>
   /** The config with what is wrong in it. */
   readConfig(flags: GlobalFlags): Promise<ConfigReading>
   context(flags: GlobalFlags): Promise<OpenedContext>
@@ -115,13 +117,13 @@ export function createSession(io: Io): Session {
           !known.has(word.replace(/^--/, '--no-')),
       )
       if (!unknown) return [...argv]
-      const file = flagValue(argv, '-c', '--config')
-      const { config } = await loadConfig(io, {
-        output: 'table',
-        color: true,
-        input: true,
-        ...(file ? { config: file } : {}),
-      }).catch(() => ({ config: null }))
+      const [file, redis] = [flagValue(argv, '-c', '--config'), flagValue(argv, '--redis')]
+      const given = { ...(file === undefined ? {} : { config: file }), ...(redis === undefined ? {} : { redis }) }
+      // A config that cannot be loaded is told when the command asks for it; until then the flag is just unknown.
+      const { config } = await session.config(given).catch(() => {
+        loaded = null
+        return { config: null }
+      })
       const label = config?.tenantLabel
       return argv.map((word) =>
         label && (word === `--${label}` || word.startsWith(`--${label}=`))
@@ -161,12 +163,12 @@ export function createSession(io: Io): Session {
   return session
 }
 
-async function loadConfig(io: Io, given: GlobalFlags): Promise<LoadedConfig> {
+async function loadConfig(io: Io, given: ConfigFlags): Promise<LoadedConfig> {
   const { loadConfig } = await import('../config/load.ts')
   return loadConfig(loadOptions(io, given))
 }
 
-function loadOptions(io: Io, given: GlobalFlags): LoadOptions {
+function loadOptions(io: Io, given: ConfigFlags): LoadOptions {
   return {
     cwd: io.cwd,
     env: io.env,

@@ -68,6 +68,16 @@ async function entry(key: string) {
   return decoded
 }
 
+/** Four megabytes that only just do not fit into the memory that `within` leaves. */
+const large = fn({ rows: () => Array.from({ length: 2_000 }, (_, id) => ({ id, text: 'x'.repeat(2_000) })), id: 'id' })
+
+async function within<T>(policy: string, run: () => Promise<T>): Promise<T> {
+  const used = Number(/used_memory:(\d+)/.exec(String(await redis.call('INFO', 'memory')))?.[1])
+  await redis.call('CONFIG', 'SET', 'maxmemory-policy', policy)
+  await redis.call('CONFIG', 'SET', 'maxmemory', String(used + 2_500_000))
+  return run().finally(() => redis.call('CONFIG', 'SET', 'maxmemory', '0'))
+}
+
 const cityKey = (id: unknown) => `shop:v1:detail:city:${id}`
 const firstCity = async () => (await pool.query('select * from city order by id limit 1')).rows[0]
 
@@ -308,20 +318,13 @@ describe('warm', () => {
       ),
     ).toBe(1)
     await redis.call('FLUSHALL')
-    const used = Number(/used_memory:(\d+)/.exec(String(await redis.call('INFO', 'memory')))?.[1])
-    await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-random')
-    await redis.call('CONFIG', 'SET', 'maxmemory', String(used + 200_000))
-    const evicted = await run([aModel('city', city)])
-    await redis.call('CONFIG', 'SET', 'maxmemory', '0')
+    const evicted = await within('allkeys-random', () => run([aModel('large', large)]))
     expect(evicted.exitCode).toBe(3)
     expect(evicted.problems.map(({ message }) => message).join()).toMatch(/evicted [1-9]/)
   })
 
   it('stops with exit 13 where the server refuses writes, and says what it wrote', async () => {
-    await redis.call('CONFIG', 'SET', 'maxmemory-policy', 'noeviction')
-    const used = Number(/used_memory:(\d+)/.exec(String(await redis.call('INFO', 'memory')))?.[1])
-    await redis.call('CONFIG', 'SET', 'maxmemory', String(used + 300_000))
-    const report = await run([aModel('city', city)]).finally(() => redis.call('CONFIG', 'SET', 'maxmemory', '0'))
+    const report = await within('noeviction', () => run([aModel('large', large)]))
     expect(report).toMatchObject({ exitCode: 13, ok: false })
     expect(report.totals.written).toBe(Number(await redis.call('DBSIZE')) - 2)
   })
