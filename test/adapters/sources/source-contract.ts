@@ -43,6 +43,7 @@ export async function collect(source: Source, given: Partial<Selection> = {}): P
     expect(page.length).toBeGreaterThan(0)
     expect(page.length).toBeLessThanOrEqual(wanted.pageSize)
     rows.push(...page)
+    expect(rows.length, 'pages without end').toBeLessThan(10_000)
   }
   return rows
 }
