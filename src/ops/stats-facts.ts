@@ -12,11 +12,11 @@ export interface FactSources {
   info: ServerInfo
   counted: Counted
   now: RateNow | null
-  /** every key of the database was meant to be counted */
-  everything: boolean
+  /** groups of all keys, by model: only those can tell that a model has none */
+  tellsEveryModel: boolean
 }
 
-export function collectFacts({ config, redis, info, counted, now, everything }: FactSources): Facts {
+export function collectFacts({ config, redis, info, counted, now, tellsEveryModel }: FactSources): Facts {
   const { total } = counted.summary
   const stalePercent = numberField(info, 'expired_stale_perc')
   return {
@@ -41,11 +41,15 @@ export function collectFacts({ config, redis, info, counted, now, everything }: 
     noTtlKeys: total.noTtlKeys,
     bytesKnown: total.bytes !== null,
     largest: counted.counter.largest[0] ?? null,
-    config: config === null ? null : configFacts(config, counted, everything),
+    config: config === null ? null : configFacts(config, counted, tellsEveryModel),
   }
 }
 
-function configFacts(config: ResolvedConfig, { groups, method, summary }: Counted, everything: boolean): ConfigFacts {
+function configFacts(
+  config: ResolvedConfig,
+  { groups, method, summary }: Counted,
+  tellsEveryModel: boolean,
+): ConfigFacts {
   // Of a sample the counts are scaled like those of the groups.
   const counted = groups.reduce((sum, group) => sum + group.tally.keys, 0)
   const scale = counted === 0 ? 1 : summary.total.keys / counted
@@ -55,11 +59,7 @@ function configFacts(config: ResolvedConfig, { groups, method, summary }: Counte
     )
   const undeclared = groups.filter((group) => !group.identity.declaration.declared)
   const subjects = new Set(groups.map((group) => group.identity.subject))
-  // Only groups by subject, and of all keys, can tell that a model has none.
-  const tells =
-    everything &&
-    method === 'full' &&
-    groups.every((group) => group.identity.namespace === null || group.identity.subject !== null)
+  const tells = tellsEveryModel && method === 'full'
   return {
     undeclaredKeys: Math.round(undeclared.reduce((sum, group) => sum + group.tally.keys, 0) * scale),
     undeclaredExample: undeclared[0]?.identity.group ?? null,

@@ -107,7 +107,17 @@ export async function stats(context: OperationContext, options: StatsOptions): P
     control,
     largest: counted.counter.largest.slice(0, options.largest),
     health: diagnose(
-      collectFacts({ config, redis, info: before, counted, now, everything: options.targets.length === 0 }),
+      collectFacts({
+        config,
+        redis,
+        info: before,
+        counted,
+        now,
+        tellsEveryModel:
+          options.targets.length === 0 &&
+          options.by.includes('model') &&
+          !options.by.some((by) => by === 'pattern' || by === 'type'),
+      }),
     ),
     scan: {
       visited: counted.visited,
