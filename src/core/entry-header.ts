@@ -100,7 +100,7 @@ function base36(value: number, digits: number, what: string): string {
   // in two small integers a time takes a quarter of the time that it takes in one large number
   const high = Math.floor(whole / LOW)
   const text = high === 0 ? whole.toString(36) : high.toString(36) + padded((whole - high * LOW).toString(36), 5)
-  if (text.length > digits || !(value >= 0 && value < Number.MAX_SAFE_INTEGER)) throw unfit(what, String(value))
+  if (text.length > digits || !(value >= 0)) throw unfit(what, String(value))
   return padded(text, digits)
 }
 

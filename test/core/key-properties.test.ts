@@ -91,7 +91,7 @@ describe('any key', () => {
         expect(escapeGlob(key)).toBe(key)
         expect(isControlKey('shop', key)).toBe(false)
       }),
-      runs(3000),
+      runs(1000),
     )
   })
 
@@ -116,7 +116,7 @@ describe('any key', () => {
             byKey.set(key, text)
           }
         }),
-        runs(300),
+        runs(150),
       )
     }
   })
@@ -149,7 +149,7 @@ describe('any key', () => {
         const rebuilt = createKeys({ prefix: 'shop', tenantLabel: 'org' }, generations)
         expect(parsed.digest === null ? rebuilt.build(parsed) : `${rebuilt.head(parsed)}#${parsed.digest}`).toBe(other)
       }),
-      runs(3000),
+      runs(1000),
     )
   })
 
