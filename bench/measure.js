@@ -15,14 +15,14 @@ export const socketOf = (server) => server.url.replace(/^unix:(\/\/)?/, '')
 /**
  * Runs a command to its end. @throws when it fails
  * @param {string} command @param {string[]} args
- * @param {{ input?: string, env?: NodeJS.ProcessEnv }} [options] input: a file for its standard input
+ * @param {{ input?: string, env?: NodeJS.ProcessEnv, cwd?: string }} [options] input: a file for its standard input
  * @returns {Promise<{ ms: number, stdout: string }>}
  */
-export function timed(command, args, { input, env } = {}) {
+export function timed(command, args, { input, env, cwd = root } = {}) {
   return new Promise((resolve, reject) => {
     const startedMs = performance.now()
     const child = spawn(command, args, {
-      cwd: root,
+      cwd,
       env: { ...process.env, ...env },
       stdio: [input ? 'pipe' : 'ignore', 'pipe', 'inherit'],
     })

@@ -14,7 +14,8 @@ export async function benchStart(say) {
   const server = await startRedis()
   try {
     const socket = socketOf(server)
-    const fill = "for id = 1, 1000 do redis.call('SET', 'shop:v1:detail:city:' .. id, string.rep('x', 200), 'EX', 3600) end"
+    const fill =
+      "for id = 1, 1000 do redis.call('SET', 'shop:v1:detail:city:' .. id, string.rep('x', 200), 'EX', 3600) end"
     await timed('redis-cli', ['-s', socket, 'EVAL', fill, '0'])
     await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
     const script = join(folder, 'info.mjs')
@@ -22,14 +23,15 @@ export async function benchStart(say) {
       script,
       `import { Redis } from 'ioredis'\nconst redis = new Redis(${JSON.stringify(socket)})\nconst info = await redis.info()\nconsole.log(info.length)\nredis.disconnect()\n`,
     )
-    const config = join(folder, 'cache.config.ts')
+    const config = join(folder, 'shop.config.ts')
     const models = `{ city: { source: null, namespace: 'detail' } }`
     await writeFile(
       config,
       `type Url = string\nexport default { redis: process.env.REDIS_URL as Url, prefix: 'shop', version: 1, namespaces: { detail: { ttl: '1h' } }, models: ${models} }\n`,
     )
     const env = { REDIS_URL: server.url }
-    const node = async (/** @type {string[]} */ ...args) => (await timed(process.execPath, args, { env })).ms
+    const node = async (/** @type {string[]} */ ...args) =>
+      (await timed(process.execPath, args, { env, cwd: folder })).ms
     say(`starting, ${ROUNDS} rounds`)
     const ms = await bestOf(ROUNDS, {
       node: () => node('-e', '0'),

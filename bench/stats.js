@@ -1,6 +1,7 @@
 // Measuring a million foreign keys without a config, beside `redis-cli --memkeys`, which knows neither groups nor TTLs.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { bestOf, result, root, socketOf, startRedis, timed } from './measure.js'
 
@@ -18,14 +19,11 @@ export async function benchStats(say) {
     /** @type {any} */
     let report
     const measure = async (/** @type {string[]} */ ...flags) => {
-      const { ms, stdout } = await timed(process.execPath, [
-        cachectl,
-        'stats',
-        '--redis',
-        server.url,
-        '--json',
-        ...flags,
-      ])
+      const { ms, stdout } = await timed(
+        process.execPath,
+        [cachectl, 'stats', '--redis', server.url, '--json', ...flags],
+        { cwd: tmpdir() },
+      )
       report = JSON.parse(stdout)
       return ms
     }
