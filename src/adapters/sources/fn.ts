@@ -86,6 +86,11 @@ function elementsOf(answer: unknown, what: string): AsyncIterable<unknown> | Ite
   throw sourceFailed(what, new Error('it must answer rows: an array, an iterable or an async iterable'))
 }
 
+function rowCount(counted: unknown, what: string): number {
+  if (Number.isSafeInteger(counted) && (counted as number) >= 0) return counted as number
+  throw sourceFailed(what, new Error('it must answer a number of rows'))
+}
+
 function strategiesOf<R extends object>(options: FnOptions<R>): Strategy[] {
   if (!options.rows) return ['ids']
   return [...new Set<Strategy>(['all', 'ids', ...(options.strategies ?? [])])]
@@ -149,11 +154,8 @@ export function fn<R extends object = Row>(given: FnOptions<R> | ((selection: Se
       takeAll(part, await call(named('list'), query.signal, () => list(query)), named('list'), query.tenant)
   }
   if (count) {
-    source.count = async (query) => {
-      const counted = await call(named('count'), query.signal, () => count(query))
-      if (Number.isSafeInteger(counted) && counted >= 0) return counted
-      throw sourceFailed(named('count'), new Error('it must answer a number of rows'))
-    }
+    source.count = async (query) =>
+      rowCount(await call(named('count'), query.signal, () => count(query)), named('count'))
   }
   if (distinct) source.distinct = (query) => call(named('distinct'), query.signal, () => distinct(query))
   if (tenants) {

@@ -28,6 +28,32 @@ function assertOptions(options: SqlOptions): void {
   }
 }
 
+/** Opens database and table at the first call; a failure is not remembered. */
+function createOpener(options: SqlOptions) {
+  let database: Promise<Database> | null = null
+  let model: Promise<SqlModel> | null = null
+  const open = async (signal: AbortSignal): Promise<Opened> => {
+    database ??= openDatabase(options, options.table, signal)
+    const opened = await database.catch((error) => {
+      database = null
+      throw error
+    })
+    model ??= readTable(opened, options.table, signal).then((table) => resolveModel(table, options))
+    const resolved = await model.catch((error) => {
+      model = null
+      throw error
+    })
+    return { database: opened, model: resolved }
+  }
+  const close = async () => {
+    const opened = database
+    database = null
+    model = null
+    await (await opened?.catch(() => null))?.close()
+  }
+  return { open, close }
+}
+
 /**
  * Rows of a PostgreSQL table or view.
  *
@@ -45,22 +71,7 @@ export function sql(options: SqlOptions): Source {
   if (options.updatedAt !== undefined) strategies.push('recent')
   if (options.popularity !== undefined) strategies.push('popular')
 
-  let database: Promise<Database> | null = null
-  let model: Promise<SqlModel> | null = null
-  const open = async (signal: AbortSignal): Promise<Opened> => {
-    database ??= openDatabase(options, options.table, signal)
-    const opened = await database.catch((error) => {
-      database = null
-      throw error
-    })
-    model ??= readTable(opened, options.table, signal).then((table) => resolveModel(table, options))
-    const resolved = await model.catch((error) => {
-      model = null
-      throw error
-    })
-    return { database: opened, model: resolved }
-  }
-
+  const { open, close } = createOpener(options)
   return {
     kind: 'sql',
     reads: 'page',
@@ -93,12 +104,7 @@ export function sql(options: SqlOptions): Source {
     async *tenants({ signal }) {
       yield* tenantPages(await open(signal), signal)
     },
-    async close() {
-      const opened = database
-      database = null
-      model = null
-      await (await opened?.catch(() => null))?.close()
-    },
+    close,
   }
 }
 

@@ -48,6 +48,16 @@ export async function collect(source: Source, given: Partial<Selection> = {}): P
   return rows
 }
 
+/** The ids that were read, and what was told of the rows that could not be. */
+export async function readAll(source: Source) {
+  const errors: string[] = []
+  const rows = await collect(source, {
+    pageSize: 3,
+    onRowError: (where, message) => errors.push(`${where}: ${message}`),
+  })
+  return { ids: rows.map((row) => row.id), errors }
+}
+
 /** A bounded wait: what hangs fails its test with this text, not the whole run. */
 export function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type SqlOptions, sql } from '../../../src/adapters/sources/sql.ts'
 import { CachectlError } from '../../../src/core/errors.ts'
 import { POSTGRES_PASSWORD, type Postgres, startPostgres } from '../../postgres.ts'
-import { collect, selection, within } from './source-contract.ts'
+import { collect, within } from './source-contract.ts'
 
 let postgres: Postgres
 let pool: pg.Pool
@@ -255,56 +255,5 @@ describe('what is opened and closed', () => {
     for (const source of sources) await collect(source)
     await Promise.all(sources.map((source) => source.close?.()))
     expect(shared.ended).toBe(true)
-  })
-})
-
-describe('lists, counts, values', () => {
-  const { signal } = selection()
-  const source = () => on({ updatedAt: 'at', tenant: 'country' })
-  const list = async (filters: Record<string, unknown>, sort: string[] = [], limit = 10) =>
-    (await source().list?.({ filters, sort, limit, signal }))?.map((row) => row.id)
-
-  test('filters: equal, null, one of several', async () => {
-    expect(await list({})).toEqual([1, 2, 3])
-    expect(await list({ country: 'DE' })).toEqual([1, 3])
-    expect(await list({ name: null })).toEqual([3])
-    expect(await list({ name: ['a', null] })).toEqual([1, 3])
-    expect(await list({ country: [] })).toEqual([])
-    expect(await list({ score: 5n, country: 'DE' })).toEqual([3])
-    expect(await list({ name: "a' or true --" })).toEqual([])
-    expect(await source().count?.({ filters: { country: 'DE' }, signal })).toBe(2)
-    expect(await source().count?.({ filters: {}, tenant: 'FR', signal })).toBe(1)
-  })
-
-  test('order and limit: what is null comes last, ties by id', async () => {
-    expect(await list({}, ['-score'])).toEqual([3, 1, 2])
-    expect(await list({}, ['country', '-id'])).toEqual([3, 1, 2])
-    expect(await list({}, ['-score'], 1)).toEqual([3])
-  })
-
-  test('values and tenants that there are, most frequent first', async () => {
-    expect(await source().distinct?.({ columns: ['country'], limit: 10, signal })).toEqual([
-      { country: 'DE' },
-      { country: 'FR' },
-    ])
-    expect(await source().distinct?.({ columns: ['country'], limit: 1, signal })).toEqual([{ country: 'DE' }])
-    const tenants: string[] = []
-    for await (const page of source().tenants?.({ signal }) ?? []) tenants.push(...page)
-    expect(tenants).toEqual(['DE', 'FR'])
-  })
-
-  test('a filter or an order that does not fit is the mistake of the config', async () => {
-    for (const filters of [
-      { score: 'abc' },
-      { score: '99999999999' },
-      { at: 'no time' },
-      { nme: 'a' },
-      { name: { a: 1 } },
-      { name: undefined },
-    ]) {
-      expect((await errorOf(list(filters))).code).toBe('SOURCE_INVALID')
-    }
-    expect((await errorOf(list({}, ['-nme']))).message).toMatch(/did you mean "name"/)
-    expect((await errorOf(list({}, ['id; drop table city']))).code).toBe('SOURCE_INVALID')
   })
 })
