@@ -49,7 +49,7 @@ function entries() {
   const createdAtMs = Date.now()
   return (/** @type {number} */ id) => [
     head + id,
-    String(encode(row(id), { createdAtMs, freshUntilMs: createdAtMs + 3_600_000, sourceVersion: null, deltaMs: 1 })),
+    String(encode(row(id), { createdAtMs, freshUntilMs: createdAtMs + 3_600_000, sourceVersion: null, deltaMs: 1 }).bytes),
   ]
 }
 

@@ -65,7 +65,7 @@ export interface Page {
   readonly sizeBytes: number
   add(...args: readonly CommandArgument[]): void
   /** `SET key value [PX ttlMs] [NX]`: what bulk jobs send most, at twice the speed of `add`. */
-  addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean): void
+  addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean, valueBytes?: number): void
 }
 
 export interface LaneOptions {
@@ -166,6 +166,8 @@ export interface Capture {
 export interface BulkWrite {
   key: string
   value: string | Buffer
+  /** of the value */
+  sizeBytes: number
   /** physical TTL; null: none */
   ttlMs: number | null
   /** replace what is there: only for entries that the capture watched */

@@ -80,15 +80,30 @@ export function createHeaderWriter(meta: BatchMeta): (codec: Codec, row: RowMeta
   const batch = meta.incarnation + base36(meta.graceMs, 9, 'graceMs') + meta.writer.padEnd(8, '.')
   const tags = meta.tags.map(({ tag, stamp }) => `${asciiText(tag)}=${asciiText(stamp)}`).join(';')
   const tagsLength = base36(tags.length, 4, 'length of the tags')
+  const createdText = remembering((createdAtMs) => base36(createdAtMs, 9, 'createdAtMs'))
+  const deltaText = remembering((deltaMs) => base36(Math.min(deltaMs, 36 ** 6 - 1), 6, 'deltaMs'))
   return (codec, { createdAtMs, freshUntilMs, deltaMs, sourceVersion }, payloadBytes) => {
-    const created = base36(createdAtMs, 9, 'createdAtMs')
+    const created = createdText(createdAtMs)
     const fresh = freshUntilMs === null ? NEVER : base36(freshUntilMs, 9, 'freshUntilMs')
-    const delta = base36(Math.min(deltaMs, 36 ** 6 - 1), 6, 'deltaMs')
+    const delta = deltaText(deltaMs)
     const version = sourceVersion === null ? '' : asciiText(sourceVersion)
     const versionLength =
       sourceVersion === null ? NO_VERSION : base36(version.length, 2, 'length of the source version')
     const lengths = versionLength + tagsLength + base36(payloadBytes, 7, 'payloadBytes')
     return MAGIC + FORMAT + CODEC_LETTERS[codec] + batch + created + fresh + delta + lengths + version + tags
+  }
+}
+
+/** Rows of a batch are written in the same millisecond, and took the same time. */
+function remembering(write: (value: number) => string): (value: number) => string {
+  let last = Number.NaN
+  let text = ''
+  return (value) => {
+    if (value !== last) {
+      text = write(value)
+      last = value
+    }
+    return text
   }
 }
 

@@ -32,6 +32,12 @@ const DEFLATE_LEVEL = 3
 
 export type EntryMeta = BatchMeta & RowMeta & { compressAboveBytes: number | null }
 
+/** Text where the payload is text, a Buffer where it is bytes, and how many bytes it takes. */
+export interface EncodedEntry {
+  bytes: string | Buffer
+  sizeBytes: number
+}
+
 export type DecodedEntry =
   | { ok: true; header: EntryHeader; value: unknown }
   | { ok: false; reason: HeaderFailure | 'too large' }
@@ -41,13 +47,13 @@ export type DecodedEntry =
  * @throws CachectlError USAGE, with the place in the value, when it would not come back equal (function, symbol, class instance, hole, cycle) or is over 64 MB
  */
 export function encodeEntry(value: unknown, meta: EntryMeta): string | Buffer {
-  return createEntryEncoder(meta)(value, meta)
+  return createEntryEncoder(meta)(value, meta).bytes
 }
 
 /** `encodeEntry` for many rows: what they share is written once. */
 export function createEntryEncoder(
   meta: BatchMeta & { compressAboveBytes: number | null },
-): (value: unknown, row: RowMeta) => string | Buffer {
+): (value: unknown, row: RowMeta) => EncodedEntry {
   const header = createHeaderWriter(meta)
   const compressAbove = meta.compressAboveBytes ?? Number.POSITIVE_INFINITY
   return (value, row) => {
@@ -60,12 +66,15 @@ export function createEntryEncoder(
       if (deflated.length < payloadBytes) return withBytes(header(`${codec}-deflated`, row, deflated.length), deflated)
     }
     const head = header(codec, row, payloadBytes)
-    return typeof payload === 'string' ? head + payload : withBytes(head, payload)
+    if (typeof payload !== 'string') return withBytes(head, payload)
+    // the head is ASCII: counting the bytes of both together would cost as much as writing them
+    return { bytes: head + payload, sizeBytes: head.length + payloadBytes }
   }
 }
 
-function withBytes(head: string, payload: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(head, 'latin1'), payload])
+function withBytes(head: string, payload: Buffer): EncodedEntry {
+  const bytes = Buffer.concat([Buffer.from(head, 'latin1'), payload])
+  return { bytes, sizeBytes: bytes.length }
 }
 
 function encodePayload(value: unknown): { codec: 'json' | 'tagged' | 'text' | 'bytes'; payload: string | Buffer } {

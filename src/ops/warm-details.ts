@@ -70,11 +70,12 @@ function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Captur
   const project = createProjection(run.plan.model)
   const join = createJoiner(run)
   const prepare = async (maker: EntryMaker, rows: readonly SourceRow[], deltaMs: number): Promise<Prepared[]> => {
+    const made = { atMs: run.context.clock.now(), deltaMs }
     const values = await join(rows, project)
     const prepared: Prepared[] = []
     rows.forEach((row, index) => {
       try {
-        prepared.push(maker.detail(row, values[index] as Row, deltaMs))
+        prepared.push(maker.detail(row, values[index] as Row, made))
       } catch (thrown) {
         rowFailed(run, report, row.id, thrown)
       }

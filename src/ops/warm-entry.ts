@@ -20,7 +20,6 @@ export interface Prepared extends BulkWrite {
   id: Id | null
   tenant: string | null
   sourceVersion: string | null
-  sizeBytes: number
 }
 
 /** The fields of a row that may reach Redis. */
@@ -41,12 +40,18 @@ export function createProjection(model: ResolvedModel): (row: Row) => Row {
   }
 }
 
+/** When the values of a page were made, and how long one of them took. */
+export interface Made {
+  atMs: number
+  deltaMs: number
+}
+
 export interface EntryMaker {
   /** @throws CachectlError when the row cannot be cached: no tenant, a bad id, a value that cannot round-trip */
-  detail(source: SourceRow, value: Row, deltaMs: number): Prepared
+  detail(source: SourceRow, value: Row, made: Made): Prepared
   key(id: Id, tenant: string | null): string
   pageKey(namespace: string, rest: readonly string[], tenant: string | null): string
-  page(namespace: string, rest: readonly string[], tenant: string | null, value: unknown, deltaMs: number): Prepared
+  page(namespace: string, rest: readonly string[], tenant: string | null, value: unknown, made: Made): Prepared
 }
 
 export interface MakerContext {
@@ -55,75 +60,74 @@ export interface MakerContext {
   control: ControlState
   /** 8 characters that name the run in the entries that it wrote */
   writer: string
-  now: () => number
   random: Random
 }
 
 export function createEntryMaker(context: MakerContext): EntryMaker {
-  const { config, model, control, writer, random, now } = context
+  const { config, model, control, writer, random } = context
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }, control.generations)
-  const encoders = new Map<string, ReturnType<typeof createEntryEncoder>>()
   const headOf = createHeads(keys, model)
   const keyTenant = (tenant: string | null) => (model.tenant ? tenant : null)
+  const encoderOf = ({ compressAboveBytes }: ResolvedNamespace, graceMs: number) =>
+    createEntryEncoder({ incarnation: control.incarnation, graceMs, writer, tags: [], compressAboveBytes })
 
-  const encoderOf = ({ name, compressAboveBytes }: ResolvedNamespace, graceMs: number) => {
-    const scope = `${name}:${graceMs}`
-    const known = encoders.get(scope)
-    if (known) return known
-    const { incarnation } = control
-    const encode = createEntryEncoder({ incarnation, graceMs, writer, tags: [], compressAboveBytes })
-    encoders.set(scope, encode)
-    return encode
-  }
-
-  const make = (key: string, namespace: ResolvedNamespace, life: EntryLife, value: unknown, extra: Extra): Prepared => {
-    const createdAtMs = now()
+  const detailNamespace = namespaceOf(config, model.namespace)
+  const encodeDetail = encoderOf(detailNamespace, model.graceMs)
+  const make = (life: EntryLife, encode: typeof encodeDetail, entry: Unencoded): Prepared => {
     const ttlMs = life.ttlMs === null ? null : shorten(life.ttlMs, life.jitter, random)
-    const freshUntilMs = ttlMs === null ? null : createdAtMs + ttlMs
-    const text = encoderOf(namespace, life.graceMs)(value, { createdAtMs, freshUntilMs, ...extra })
+    const { key, value, id, tenant, sourceVersion, made } = entry
+    const freshUntilMs = ttlMs === null ? null : made.atMs + ttlMs
+    const { bytes, sizeBytes } = encode(value, {
+      createdAtMs: made.atMs,
+      freshUntilMs,
+      sourceVersion,
+      deltaMs: made.deltaMs,
+    })
     const physicalMs = ttlMs === null ? null : ttlMs + life.graceMs
-    return {
-      key,
-      value: text,
-      ttlMs: physicalMs,
-      replace: false,
-      id: null,
-      tenant: null,
-      sourceVersion: extra.sourceVersion,
-      sizeBytes: typeof text === 'string' ? Buffer.byteLength(text) : text.length,
-    }
+    return { key, value: bytes, sizeBytes, ttlMs: physicalMs, replace: false, id, tenant, sourceVersion }
   }
 
-  const details = namespaceOf(config, model.namespace)
-  const detailKey = (rest: Id, tenant: string | null) =>
-    headOf(model.namespace, tenant) + keys.rest(keyTenant(tenant), [idText(rest)])
+  const key = (id: Id, tenant: string | null) =>
+    headOf(model.namespace, tenant) + keys.rest(keyTenant(tenant), [idText(id)])
   const pageKey = (namespace: string, rest: readonly string[], tenant: string | null) =>
     headOf(namespace, tenant) + keys.rest(keyTenant(tenant), rest)
+  const { graceMs, jitter } = model
   return {
-    key: detailKey,
-    detail(source, value, deltaMs) {
-      const key = detailKey(model.key ? model.key(source.row) : source.id, source.tenant)
-      const life = { ttlMs: rowTtl(model, details, source.row), graceMs: model.graceMs, jitter: model.jitter }
-      const prepared = make(key, details, life, value, { sourceVersion: source.version, deltaMs })
-      prepared.id = source.id
-      prepared.tenant = source.tenant
-      return prepared
-    },
+    key,
     pageKey,
-    page(namespaceName, rest, tenant, value, deltaMs) {
+    detail({ id, row, tenant, version }, value, made) {
+      const life = { ttlMs: rowTtl(model, detailNamespace, row), graceMs, jitter }
+      const rest = model.key ? model.key(row) : id
+      const entry = { key: key(rest, tenant), value, id, tenant, sourceVersion: version, made }
+      return make(life, encodeDetail, entry)
+    },
+    page(namespaceName, rest, tenant, value, made) {
       const namespace = namespaceOf(config, namespaceName)
-      return make(pageKey(namespaceName, rest, tenant), namespace, namespace, value, { sourceVersion: null, deltaMs })
+      const pageOf = pageKey(namespaceName, rest, tenant)
+      const entry = { key: pageOf, value, id: null, tenant: null, sourceVersion: null, made }
+      return make(namespace, encoderOf(namespace, namespace.graceMs), entry)
     },
   }
 }
 
-interface Extra {
-  sourceVersion: string | null
-  deltaMs: number
+interface Unencoded extends Pick<Prepared, 'key' | 'id' | 'tenant' | 'sourceVersion'> {
+  value: unknown
+  made: Made
 }
 
 function createHeads(keys: Keys, model: ResolvedModel): (namespace: string, tenant: string | null) => string {
   const heads = new Map<string, string>()
+  let last: { namespace: string; tenant: string | null; head: string } | null = null
+  const headOf = (namespace: string, tenant: string | null): string => {
+    const scope = `${namespace}\n${tenant ?? ''}`
+    const known = heads.get(scope)
+    if (known !== undefined) return known
+    if (heads.size >= HEADS_KEPT) heads.clear()
+    const { subject, version } = model
+    const head = keys.head({ namespace, subject, version, tenant: model.tenant ? tenant : null })
+    heads.set(scope, head)
+    return head
+  }
   return (namespace, tenant) => {
     if (model.tenant && tenant === null) {
       throw new CachectlError(
@@ -131,18 +135,10 @@ function createHeads(keys: Keys, model: ResolvedModel): (namespace: string, tena
         `a row of ${model.name} has no tenant, and the model declares that every row has one`,
       )
     }
-    const scope = `${namespace}\n${tenant ?? ''}`
-    const known = heads.get(scope)
-    if (known !== undefined) return known
-    if (heads.size >= HEADS_KEPT) heads.clear()
-    const head = keys.head({
-      namespace,
-      subject: model.subject,
-      version: model.version,
-      tenant: model.tenant ? tenant : null,
-    })
-    heads.set(scope, head)
-    return head
+    // Rows of one tenant mostly come together.
+    if (last?.namespace !== namespace || last.tenant !== tenant)
+      last = { namespace, tenant, head: headOf(namespace, tenant) }
+    return last.head
   }
 }
 

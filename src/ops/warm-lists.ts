@@ -118,13 +118,13 @@ function pagesOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
       const startedMs = performance.now()
       const limit = list.pages * list.pageSize
       const rows = await run.source.list({ filters, sort: list.sort, limit, signal: run.signal, ...ofTenant })
-      const deltaMs = performance.now() - startedMs
+      const made = { atMs: run.context.clock.now(), deltaMs: performance.now() - startedMs }
       const pages: Prepared[] = []
       // The first page of an empty list is an answer too; pages behind the end are not asked for.
       for (let page = 1; page === 1 || (page - 1) * list.pageSize < rows.length; page++) {
         const some = rows.slice((page - 1) * list.pageSize, page * list.pageSize)
         const value = some.map((row) => project(row.row))
-        pages.push(maker.page(list.namespace, restOf(page), tenant, value, deltaMs))
+        pages.push(maker.page(list.namespace, restOf(page), tenant, value, made))
       }
       return pages
     },
@@ -141,7 +141,8 @@ function countOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
       const startedMs = performance.now()
       const query = { filters, signal: run.signal, ...(tenant === null ? {} : { tenant }) }
       const total = await run.source.count(query)
-      return [maker.page(namespace, rest, tenant, total, performance.now() - startedMs)]
+      const made = { atMs: run.context.clock.now(), deltaMs: performance.now() - startedMs }
+      return [maker.page(namespace, rest, tenant, total, made)]
     },
   }
 }

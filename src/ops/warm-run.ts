@@ -56,7 +56,6 @@ export function createModelRun(options: ModelRunOptions): ModelRun {
       model: plan.model,
       control,
       writer,
-      now: () => context.clock.now(),
       random: context.random,
     })
   let maker = makerOf(state)

@@ -134,8 +134,10 @@ describe('compression', () => {
 it('writes text as text, so that a row costs one concatenation, and the batch form writes the same', () => {
   const row = { id: 1, name: 'é' }
   const encode = createEntryEncoder(META)
-  expect(encode(row, META)).toBe(encodeEntry(row, META))
-  expect(typeof encode(row, META)).toBe('string')
-  expect(typeof encode({ at: new Date() }, META)).toBe('string')
-  expect(encode(Buffer.from('a'), META)).toBeInstanceOf(Buffer)
+  const { bytes, sizeBytes } = encode(row, META)
+  expect(bytes).toBe(encodeEntry(row, META))
+  expect(sizeBytes).toBe(Buffer.byteLength(bytes))
+  expect(typeof bytes).toBe('string')
+  expect(typeof encode({ at: new Date() }, META).bytes).toBe('string')
+  expect(encode(Buffer.from('a'), META).bytes).toBeInstanceOf(Buffer)
 })

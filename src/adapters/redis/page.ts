@@ -1,13 +1,16 @@
-// A page of commands as RESP bytes. Bytes are held in strings of one byte a character ("latin1"): V8 joins and writes
-// those several times faster than it copies many small pieces into a Buffer.
+// A page of commands as RESP bytes, in pieces of a fixed size: each command is joined as text and written once.
 import type { CommandArgument, Page } from '../../ports.ts'
 
 /** Longer arguments are sent as they are: joining them would copy them, and strings cannot pass 512 MB. */
 const LONG_ARGUMENT = 64 * 1024
+/** A page of a few commands takes the first, one of hundreds of entries several of the others. */
+const FIRST_PIECE = 4 * 1024
+const PIECE = 64 * 1024
 
 export class WirePage implements Page {
-  #text = ''
-  /** what stands before `#text` */
+  #piece = Buffer.allocUnsafe(FIRST_PIECE)
+  #used = 0
+  /** what stands before `#piece` */
   #chunks: (string | Buffer)[] = []
   #chunkBytes = 0
   #length = 0
@@ -17,59 +20,83 @@ export class WirePage implements Page {
   }
 
   get sizeBytes(): number {
-    return this.#chunkBytes + this.#text.length
+    return this.#chunkBytes + this.#used
   }
 
   add(...args: readonly CommandArgument[]): void {
-    this.#text += `*${args.length}\r\n`
-    for (const argument of args) this.#bulk(argument)
+    let text = `*${args.length}\r\n`
+    for (const argument of args) text = this.#bulk(text, argument)
+    this.#put(text)
     this.#length += 1
   }
 
-  addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean): void {
-    this.#text += SET_HEADS[(nx ? 1 : 0) + (ttlMs === null ? 0 : 2)] as string
-    this.#bulk(key)
-    this.#bulk(value)
-    if (nx) this.#text += '$2\r\nNX\r\n'
+  addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean, valueBytes?: number): void {
+    const sizeBytes = valueBytes ?? Buffer.byteLength(value)
+    let text = this.#bulk(SET_HEADS[(nx ? 1 : 0) + (ttlMs === null ? 0 : 2)] as string, key)
+    text = this.#sized(text, value, sizeBytes)
+    if (nx) text += '$2\r\nNX\r\n'
     if (ttlMs !== null) {
-      this.#text += '$2\r\nPX\r\n'
-      this.#ascii(String(ttlMs))
+      const ttl = String(ttlMs)
+      text += `$2\r\nPX\r\n$${ttl.length}\r\n${ttl}\r\n`
     }
+    this.#put(text)
     this.#length += 1
   }
 
-  /** Bytes in their order; strings are to be written as `latin1`. */
+  /** Bytes in their order; strings are ASCII. */
   chunks(): readonly (string | Buffer)[] {
-    return this.#text === '' ? this.#chunks : [...this.#chunks, this.#text]
+    return this.#used === 0 ? this.#chunks : [...this.#chunks, this.#piece.subarray(0, this.#used)]
   }
 
-  #bulk(argument: CommandArgument): void {
-    if (typeof argument === 'string') {
-      const sizeBytes = Buffer.byteLength(argument)
-      if (sizeBytes === argument.length) this.#ascii(argument)
-      else this.#bytes(Buffer.from(argument))
-    } else if (typeof argument === 'number') this.#ascii(String(argument))
-    else this.#bytes(argument)
+  /** Adds the argument to the text of its command; what cannot be joined is written, with the text before it. */
+  #bulk(text: string, argument: CommandArgument): string {
+    if (typeof argument === 'number') return this.#sized(text, String(argument))
+    return this.#sized(text, argument)
   }
 
-  #ascii(text: string): void {
-    this.#text += `$${text.length}\r\n`
-    if (text.length >= LONG_ARGUMENT) this.#chunk(text)
-    else this.#text += text
-    this.#text += '\r\n'
+  #sized(text: string, argument: string | Buffer, sizeBytes = Buffer.byteLength(argument)): string {
+    const head = `${text}$${sizeBytes}\r\n`
+    if (sizeBytes >= LONG_ARGUMENT) {
+      this.#put(head)
+      // of a string, one byte a character: others become bytes first
+      this.#chunk(typeof argument === 'string' && sizeBytes !== argument.length ? Buffer.from(argument) : argument)
+    } else if (typeof argument !== 'string') {
+      this.#put(head)
+      this.#reserve(sizeBytes)
+      this.#piece.set(argument, this.#used)
+      this.#used += sizeBytes
+    } else if (sizeBytes === argument.length) {
+      return `${head}${argument}\r\n`
+    } else {
+      this.#put(head)
+      this.#reserve(sizeBytes)
+      this.#used += this.#piece.write(argument, this.#used, 'utf8')
+    }
+    return '\r\n'
   }
 
-  #bytes(bytes: Buffer): void {
-    this.#text += `$${bytes.length}\r\n`
-    if (bytes.length >= LONG_ARGUMENT) this.#chunk(bytes)
-    else this.#text += bytes.toString('latin1')
-    this.#text += '\r\n'
+  #put(ascii: string): void {
+    this.#reserve(ascii.length)
+    this.#used += this.#piece.write(ascii, this.#used, 'latin1')
+  }
+
+  #reserve(sizeBytes: number): void {
+    if (this.#used + sizeBytes <= this.#piece.length) return
+    this.#close()
+    this.#piece = Buffer.allocUnsafe(Math.max(PIECE, sizeBytes))
   }
 
   #chunk(argument: string | Buffer): void {
-    this.#chunks.push(this.#text, argument)
-    this.#chunkBytes += this.#text.length + argument.length
-    this.#text = ''
+    this.#close()
+    this.#chunks.push(argument)
+    this.#chunkBytes += argument.length
+  }
+
+  #close(): void {
+    if (this.#used > 0) this.#chunks.push(this.#piece.subarray(0, this.#used))
+    this.#chunkBytes += this.#used
+    this.#piece = this.#piece.subarray(this.#used)
+    this.#used = 0
   }
 }
 

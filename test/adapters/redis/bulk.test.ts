@@ -10,7 +10,13 @@ let control: Control
 let lane: BulkLane
 
 const KEY = 'shop:v1:detail:city:1'
-const write = (key: string, value: string, replace = false): BulkWrite => ({ key, value, ttlMs: 60_000, replace })
+const write = (key: string, value: string, replace = false): BulkWrite => ({
+  key,
+  value,
+  sizeBytes: Buffer.byteLength(value),
+  ttlMs: 60_000,
+  replace,
+})
 
 beforeAll(async () => {
   redis = await startRedis()
