@@ -1,15 +1,17 @@
 // Warming a million rows from a function source, all guards on, beside `redis-cli --pipe` of the same SETs and beside ioredis pipelines.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bestOf, result, socketOf, startRedis, timed } from './measure.js'
+import { ROWS } from './warm-rows.js'
 
-const ROWS = 1_000_000
 /** ioredis is several times slower: fewer rows give the same rate in less time. */
 const IOREDIS_ROWS = 200_000
 const ROUNDS = 2
-const child = fileURLToPath(new URL('./warm-child.js', import.meta.url))
+const [cachectl, config, child] = ['../bin/cachectl.js', './warm.config.mjs', './warm-child.js'].map((path) =>
+  fileURLToPath(new URL(path, import.meta.url)),
+)
 
 /** @param {(text: string) => void} say */
 export async function benchWarm(say) {
@@ -30,11 +32,12 @@ export async function benchWarm(say) {
       },
       warm: async () => {
         await empty()
-        const { stdout } = await timed(process.execPath, [child, 'warm', String(ROWS), server.url])
+        const env = { REDIS_URL: server.url, BENCH_RSS_FILE: join(folder, 'rss') }
+        const { stdout } = await timed(process.execPath, [cachectl, 'warm', '--json', '--config', config], { env })
         const report = JSON.parse(stdout)
-        if (report.written !== ROWS) throw new Error(`warm wrote ${report.written} of ${ROWS}`)
-        peakBytes = Math.max(peakBytes, report.peakBytes)
-        return report.ms
+        if (report.totals.written !== ROWS) throw new Error(`warm wrote ${report.totals.written} of ${ROWS}`)
+        peakBytes = Math.max(peakBytes, Number(await readFile(env.BENCH_RSS_FILE, 'utf8')))
+        return report.durationMs
       },
       ioredis: async () => {
         await empty()

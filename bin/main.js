@@ -1,12 +1,18 @@
 // What the three programs share: the exit code is set, and the loop given a moment to empty. Only here may the process be ended.
 import { Console } from 'node:console'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 
 /** A client of the user's own config may keep the loop alive; it gets this long. */
 const GRACE_MS = 250
 
 /** @param {string[]} argv */
 export async function main(argv) {
+  // Asked by scripts and editors, often: not worth loading the command line for.
+  if (argv.length === 1 && (argv[0] === '-V' || argv[0] === '--version')) {
+    const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+    process.stdout.write(`${version}\n`)
+    return
+  }
   const built = new URL('../dist/cli/program.js', import.meta.url)
   if (!existsSync(built)) {
     process.stderr.write('error: cachectl is not built yet\n  next: npm run build\n')

@@ -1,5 +1,5 @@
 // The command tree, the signals, the one catch, the exit code. Commands are imported when they run.
-import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { Command, CommanderError, Option } from 'commander'
 import { CachectlError, type ExitCode } from '../core/errors.ts'
 import { addGlobalFlags, duration, type GlobalFlags, instant, positiveInteger } from './flags.ts'
@@ -227,6 +227,6 @@ function knownFlags(program: Command): Set<string> {
 }
 
 export function version(): string {
-  const file = new URL('../../package.json', import.meta.url)
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+  // By the package's own name: this code is moved when it is built.
+  return (createRequire(import.meta.url)('cachectl/package.json') as { version: string }).version
 }

@@ -73,9 +73,15 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
 
   const detailNamespace = namespaceOf(config, model.namespace)
   const encodeDetail = encoderOf(detailNamespace, model.graceMs)
-  const make = (life: EntryLife, encode: typeof encodeDetail, entry: Unencoded): Prepared => {
+  const make = (
+    life: EntryLife,
+    encode: typeof encodeDetail,
+    made: Made,
+    value: unknown,
+    entry: Addressed,
+  ): Prepared => {
     const ttlMs = life.ttlMs === null ? null : shorten(life.ttlMs, life.jitter, random)
-    const { key, value, id, tenant, sourceVersion, made } = entry
+    const { key, id, tenant, sourceVersion } = entry
     const freshUntilMs = ttlMs === null ? null : made.atMs + ttlMs
     const { bytes, sizeBytes } = encode(value, {
       createdAtMs: made.atMs,
@@ -96,24 +102,18 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
     key,
     pageKey,
     detail({ id, row, tenant, version }, value, made) {
-      const life = { ttlMs: rowTtl(model, detailNamespace, row), graceMs, jitter }
-      const rest = model.key ? model.key(row) : id
-      const entry = { key: key(rest, tenant), value, id, tenant, sourceVersion: version, made }
-      return make(life, encodeDetail, entry)
+      const entry = { key: key(model.key ? model.key(row) : id, tenant), id, tenant, sourceVersion: version }
+      return make({ ttlMs: rowTtl(model, detailNamespace, row), graceMs, jitter }, encodeDetail, made, value, entry)
     },
     page(namespaceName, rest, tenant, value, made) {
       const namespace = namespaceOf(config, namespaceName)
-      const pageOf = pageKey(namespaceName, rest, tenant)
-      const entry = { key: pageOf, value, id: null, tenant: null, sourceVersion: null, made }
-      return make(namespace, encoderOf(namespace, namespace.graceMs), entry)
+      const entry = { key: pageKey(namespaceName, rest, tenant), id: null, tenant: null, sourceVersion: null }
+      return make(namespace, encoderOf(namespace, namespace.graceMs), made, value, entry)
     },
   }
 }
 
-interface Unencoded extends Pick<Prepared, 'key' | 'id' | 'tenant' | 'sourceVersion'> {
-  value: unknown
-  made: Made
-}
+type Addressed = Pick<Prepared, 'key' | 'id' | 'tenant' | 'sourceVersion'>
 
 function createHeads(keys: Keys, model: ResolvedModel): (namespace: string, tenant: string | null) => string {
   const heads = new Map<string, string>()

@@ -60,7 +60,8 @@ export function openBulkLane(lane: Lane, prefix: string): BulkLane {
     async commit(writes) {
       const replies = await run((page) => {
         page.add('MULTI')
-        for (const { key, value, ttlMs, replace, sizeBytes } of writes) page.addSet(key, value, ttlMs, !replace, sizeBytes)
+        for (const { key, value, ttlMs, replace, sizeBytes } of writes)
+          page.addSet(key, value, ttlMs, !replace, sizeBytes)
         page.add('EXEC')
       })
       return readExec(replies)
