@@ -10,6 +10,8 @@ import { wantedKeys } from './wanted-keys.ts'
 export interface KeysOptions {
   /** none: every key of the database, control data included */
   targets: readonly Target[]
+  /** keys of this tenant only; null: of all */
+  tenant: string | null
   /** asks for TTL and size too; without it a key costs no command of its own */
   details: boolean
   /** reads headers for the age; makes keys look used where the server has no CLIENT NO-TOUCH */
@@ -34,7 +36,7 @@ export interface KeyRow {
  */
 export async function* keys(context: OperationContext, options: KeysOptions): AsyncGenerator<KeyRow[]> {
   const { signal, store } = context
-  const wanted = wantedKeys(options.targets, context.config)
+  const wanted = wantedKeys(options.targets, context.config, options.tenant)
   const details = options.details || options.age
   const perKey = (details ? 2 : 0) + (options.age ? 1 : 0)
   const probe = (page: Page, key: Buffer): void => {

@@ -24,6 +24,8 @@ export type StatsMode = { kind: 'auto' } | { kind: 'full' } | { kind: 'sample'; 
 export interface StatsOptions {
   /** none: the whole database */
   targets: readonly Target[]
+  /** keys of this tenant only; null: of all */
+  tenant: string | null
   by: readonly GroupBy[]
   mode: StatsMode
   /** groups that are shown; the rest is summed */
@@ -115,6 +117,7 @@ export async function stats(context: OperationContext, options: StatsOptions): P
         now,
         tellsEveryModel:
           options.targets.length === 0 &&
+          options.tenant === null &&
           options.by.includes('model') &&
           !options.by.some((by) => by === 'pattern' || by === 'type'),
       }),
@@ -153,7 +156,7 @@ async function count(
   const limit = options.mode.kind === 'auto' && !random ? null : sampleSize(options.mode, population)
   const table = createGroupTable(config, options.by, config === null ? 0 : AGE_SAMPLE)
   const counter = createKeyCounter({ table, by: options.by, largest: options.largest, random: context.random })
-  const wanted = wantedKeys(options.targets, config)
+  const wanted = wantedKeys(options.targets, config, options.tenant)
   const total = limit ?? population
   emit({ event: 'start', task: 'stats', unit: 'keys', total })
 

@@ -3,12 +3,16 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { createKeys, isControlKey } from '../core/key.ts'
 import { matchesTarget, type Target } from '../core/target.ts'
 
-/** Null: every key, because nothing was named. `all` of a config is everything under its prefix. Control data is never meant. */
+/**
+ * Null: every key, because nothing was named. `all` of a config is everything under its prefix. Control data is never meant.
+ * With a tenant, of all these only the tenant's own.
+ */
 export function wantedKeys(
   targets: readonly Target[],
   config: ResolvedConfig | null,
+  tenant: string | null,
 ): ((key: Buffer) => boolean) | null {
-  if (targets.length === 0) return null
+  if (targets.length === 0 && tenant === null) return null
   if (config === null)
     return (key) => targets.some((target) => matchesTarget(target, { bytes: key, parsed: null, plain: null }))
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
@@ -17,6 +21,8 @@ export function wantedKeys(
   return (key) => {
     if (isControlKey(config.prefix, key)) return false
     const parsed = keys.parse(key)
+    if (tenant !== null && parsed?.tenant !== tenant) return false
+    if (targets.length === 0) return true
     const plain = parsed !== null && needsPlain ? keys.plain(parsed) : null
     return targets.some((target) =>
       target.kind === 'all'

@@ -23,7 +23,10 @@ export async function warmDetails(run: ModelRun, report: WarmModelReport): Promi
     const first = lanes[0] as BulkLane
     // A stream began to be read with its first page: what guards all of it is what was there before that.
     const baseline = run.source.reads === 'stream' ? await first.capture(run.subjects) : null
-    const next = createLoader(run, signal)
+    const next = createLoader(run, signal, (where, message) => {
+      report.selected++
+      rowFailed(run, report, where, message)
+    })
     const work = createPageWork(run, report, baseline)
     const outcomes = await Promise.allSettled(
       lanes.map((lane) =>
@@ -116,12 +119,13 @@ interface Loader {
 }
 
 /** The next page, one reader at a time: the source's cursor is one, however many lanes write. */
-function createLoader(run: ModelRun, signal: AbortSignal): Loader {
+function createLoader(run: ModelRun, signal: AbortSignal, onRowError: NonNullable<Selection['onRowError']>): Loader {
   const { plan, source, settings } = run
   const selection: Selection = {
     strategy: plan.strategy,
     pageSize: settings.batch,
     signal,
+    onRowError,
     ...(plan.ids ? { ids: plan.ids } : {}),
     ...(plan.limit === null ? {} : { limit: plan.limit }),
     ...(plan.since === null ? {} : { since: plan.since }),

@@ -124,7 +124,7 @@ export function addCounts(report: WarmModelReport, counts: WriteCounts): void {
 }
 
 /** Row errors kept in the report; the rest are counted. */
-const ERRORS_KEPT = 10
+export const ERRORS_KEPT = 10
 
 /** A row that cannot be cached: counted, sampled, and the run goes on. */
 export function rowFailed(run: ModelRun, report: WarmModelReport, id: Id | string, thrown: unknown): void {

@@ -16,7 +16,7 @@ import {
   type WarmProblem,
   type WarmReport,
 } from './warm-report.ts'
-import { asSourceError, createModelRun, delay, type WarmSettings } from './warm-run.ts'
+import { asSourceError, createModelRun, delay, ERRORS_KEPT, type WarmSettings } from './warm-run.ts'
 
 /** A run that was killed leaves its lock for no longer than this. */
 export const LOCK_MS = 30_000
@@ -164,6 +164,11 @@ async function select(run: Run, source: Source, plan: ModelPlan, report: WarmMod
     strategy: plan.strategy,
     pageSize: 1000,
     signal: run.context.signal,
+    onRowError: (where: string, message: string) => {
+      report.selected++
+      report.failed++
+      if (report.errors.length < ERRORS_KEPT) report.errors.push({ id: where, message })
+    },
     ...(plan.limit === null ? {} : { limit: plan.limit }),
     ...(plan.since === null ? {} : { since: plan.since }),
     ...(plan.tenant === null ? {} : { tenant: plan.tenant }),

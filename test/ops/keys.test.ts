@@ -28,6 +28,7 @@ describe('keys', () => {
     const rows: KeyRow[] = []
     for await (const page of keys(contextOf(store, more), {
       targets: [],
+      tenant: null,
       details: false,
       age: false,
       limit: null,
@@ -38,6 +39,16 @@ describe('keys', () => {
     }
     return rows
   }
+
+  it('with a tenant, means no key of another one, whatever is named', async () => {
+    const config = { ...testConfig(server.url), tenantLabel: 'org' }
+    for (const key of ['shop:v1:detail:note:org_a:1', 'shop:v1:detail:note:org_b:1', 'shop:v1:detail:note:1', 'other'])
+      await server.call('SET', key, 'x')
+    for (const targets of [[], [parseTarget('all', config)], [parseTarget('pattern:*', config)]])
+      expect((await list({ targets, tenant: 'a' }, { config })).map(({ key }) => key)).toEqual([
+        'shop:v1:detail:note:org_a:1',
+      ])
+  })
 
   it('streams what a target means, with TTL, size and age where they are asked for', async () => {
     const config = testConfig(server.url)
@@ -88,6 +99,7 @@ describe('keys', () => {
     let seen = 0
     for await (const page of keys(contextOf(store, { signal: stop.signal }), {
       targets: [],
+      tenant: null,
       details: true,
       age: false,
       limit: null,

@@ -10,6 +10,7 @@ import { contextOf, hostileKeys, openTestStore, RAW, testConfig } from './fixtur
 
 const defaults: StatsOptions = {
   targets: [],
+  tenant: null,
   by: DEFAULT_BY,
   mode: { kind: 'auto' },
   top: 20,

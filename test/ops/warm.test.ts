@@ -1,8 +1,12 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openControl } from '../../src/adapters/redis/control.ts'
 import { openStore } from '../../src/adapters/redis/store.ts'
+import { file } from '../../src/adapters/sources/file.ts'
 import { fn } from '../../src/adapters/sources/fn.ts'
 import { sql } from '../../src/adapters/sources/sql.ts'
 import type { ResolvedConfig, ResolvedModel } from '../../src/config/resolved.ts'
@@ -68,8 +72,8 @@ async function entry(key: string) {
   return decoded
 }
 
-/** Four megabytes that only just do not fit into the memory that `within` leaves. */
-const large = fn({ rows: () => Array.from({ length: 2_000 }, (_, id) => ({ id, text: 'x'.repeat(2_000) })), id: 'id' })
+/** Sixteen megabytes, more than fit into the memory that `within` leaves. */
+const large = fn({ rows: () => Array.from({ length: 8_000 }, (_, id) => ({ id, text: 'x'.repeat(2_000) })), id: 'id' })
 
 async function within<T>(policy: string, run: () => Promise<T>): Promise<T> {
   const used = Number(/used_memory:(\d+)/.exec(String(await redis.call('INFO', 'memory')))?.[1])
@@ -254,6 +258,17 @@ describe('warm', () => {
     expect(report).toMatchObject({ exitCode: 3, ok: false, totals: { selected: 50, written: 25, failed: 25 } })
     expect(report.models[0]?.errors).toHaveLength(10)
     expect(events.filter((event) => event.event === 'row-error')).toHaveLength(25)
+  })
+
+  it('counts lines of a file that are no rows, and says where they are', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'cachectl-warm-'))
+    await writeFile(join(folder, 'notes.ndjson'), '{"id":1}\n{oops\n{"id":3}\n')
+    const notes = aModel('note', file({ path: join(folder, 'notes.ndjson'), id: 'id' }))
+    const report = await run([notes])
+    expect(report).toMatchObject({ exitCode: 3, totals: { selected: 3, written: 2, failed: 1 } })
+    expect(report.models[0]?.errors[0]?.id).toMatch(/line 2/)
+    expect(await run([notes], { dryRun: true })).toMatchObject({ totals: { selected: 3, failed: 1 } })
+    await rm(folder, { recursive: true })
   })
 
   it('goes on with the next model when a source fails whole, and exits 12', async () => {

@@ -39,6 +39,7 @@ export function file(options: FileOptions): Source {
   const open = () => (format === 'json' ? readArray(options.path) : readLines(options.path))
   return {
     kind: 'file',
+    hasTenants: options.tenant !== undefined,
     reads: 'stream',
     strategies: ['all', 'ids'],
     async *select(selection) {

@@ -130,6 +130,7 @@ export function fn<R extends object = Row>(given: FnOptions<R> | ((selection: Se
 
   const source: Source = {
     kind: 'fn',
+    hasTenants: fields.tenant !== undefined,
     reads: rows ? 'stream' : 'page',
     strategies: strategiesOf(options),
     async *select(selection) {

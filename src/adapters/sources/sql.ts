@@ -74,6 +74,7 @@ export function sql(options: SqlOptions): Source {
   const { open, close } = createOpener(options)
   return {
     kind: 'sql',
+    hasTenants: options.tenant !== undefined,
     reads: 'page',
     strategies,
     async *select(selection) {
