@@ -28,17 +28,11 @@ export async function warmDetails(run: ModelRun, report: WarmModelReport): Promi
       rowFailed(run, report, where, message)
     })
     const work = createPageWork(run, report, baseline)
-    const outcomes = await Promise.allSettled(
-      lanes.map((lane) =>
-        runLane(lane, run, signal, next, work).catch((thrown: unknown) => {
-          failure.abort()
-          throw thrown
-        }),
-      ),
-    )
+    // The first failure stops the other lanes, and is what the run failed of: theirs only follow from it.
+    const stop = (thrown: unknown) => failure.abort(thrown)
+    await Promise.all(lanes.map((lane) => runLane(lane, run, signal, next, work).catch(stop)))
     await next.close()
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed) throw failed.reason
+    failure.signal.throwIfAborted()
   } finally {
     for (const lane of lanes) lane.close()
   }

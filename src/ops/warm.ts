@@ -131,12 +131,7 @@ async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, detai
     durationMs: details.durationMs,
   })
   if (plan.lists && !signal.aborted) await lists(run, modelRun, plan)
-  if (lock.signal.aborted) {
-    throw new CachectlError(
-      'LOCKED',
-      `the lock on ${plan.model.name} was lost: this run was stopped for longer than ${LOCK_MS / 1000} s, or somebody took it`,
-    )
-  }
+  lock.signal.throwIfAborted()
 }
 
 async function lists(run: Run, modelRun: Parameters<typeof warmLists>[0], plan: ModelPlan): Promise<void> {

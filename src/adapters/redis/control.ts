@@ -65,7 +65,7 @@ async function takeLock(store: Store, key: string, holder: string, ttlMs: number
   const lost = new AbortController()
   const renew = async () => {
     try {
-      if ((await store.call('EVAL', RENEW, 1, key, value, ttlMs)) !== 1) lost.abort()
+      if ((await store.call('EVAL', RENEW, 1, key, value, ttlMs)) !== 1) lost.abort(lockLost(key))
     } catch {
       // One renewal may fail; the lock outlives two of them. A Redis that stays away ends the run by its own error.
     }
@@ -96,4 +96,11 @@ async function lockHolder(store: Store, key: string): Promise<LockHolder> {
     since: typeof told.since === 'string' ? told.since : 'unknown',
     expiresInMs: typeof ttl === 'number' && ttl >= 0 ? ttl : null,
   }
+}
+
+function lockLost(key: string): CachectlError {
+  return new CachectlError(
+    'LOCKED',
+    `the lock ${key} was lost: this run was stopped for longer than the lock lives, or somebody took it`,
+  )
 }
