@@ -27,20 +27,22 @@ export function systemIo(): Io {
     cwd: process.cwd(),
     env: process.env,
     onSignal(listener) {
+      let signalled = false
       const stop = () => {
-        process.off('SIGINT', interrupt)
-        process.off('SIGTERM', terminate)
+        process.off('SIGINT', hear)
+        process.off('SIGTERM', hear)
       }
-      const interrupt = () => {
+      // Kept after the first signal: packages that restore the cursor end the process when nobody else listens.
+      const hear = (signal: 'SIGINT' | 'SIGTERM') => {
+        if (!signalled) {
+          signalled = true
+          return listener(signal)
+        }
         stop()
-        listener('SIGINT')
+        process.kill(process.pid, signal)
       }
-      const terminate = () => {
-        stop()
-        listener('SIGTERM')
-      }
-      process.on('SIGINT', interrupt)
-      process.on('SIGTERM', terminate)
+      process.on('SIGINT', hear)
+      process.on('SIGTERM', hear)
       return stop
     },
   }

@@ -273,11 +273,14 @@ function problemOf(model: string | null, { code, message, hint, exitCode }: Cach
 
 function makeReport(run: Run, plan: WarmPlan, redis: RedisIdentity, startedAtMs: number): WarmReport {
   const { context, problems, reports } = run
+  if (context.signal.aborted) {
+    const stopped = problemOf(null, asCachectlError(context.signal.reason))
+    if (!problems.some(({ code }) => code === stopped.code)) problems.unshift(stopped)
+  }
   const durationMs = context.clock.now() - startedAtMs
   const totals = sumCounts(reports, durationMs)
   const codes: ExitCode[] = problems.map((problem) => problem.exitCode)
   if (totals.failed > 0) codes.push(EXIT.partial)
-  if (context.signal.aborted) codes.push(asCachectlError(context.signal.reason).exitCode)
   const exitCode = worstExit(codes)
   return {
     command: 'warm',
