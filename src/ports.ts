@@ -178,16 +178,23 @@ export interface BulkWrite {
 export type BulkOutcome = 'refused' | readonly ('written' | 'present')[]
 
 export interface BulkLane {
+  /** false: the server or its proxy refuses WATCH or MULTI, and rows can only be filled one lease a row */
+  readonly pages: boolean
   /** Watches the control hash, the fences of these subjects and these entries. To be awaited before the load whose rows will be written. */
   capture(subjects: readonly string[], entries?: readonly string[]): Promise<Capture>
   /** MULTI, one SET an entry, EXEC, under the last capture, which it uses up. @throws CachectlError REDIS_REFUSES_WRITES, REDIS_ACL … */
   commit(writes: readonly BulkWrite[]): Promise<BulkOutcome>
   /** Takes a lease on each key for the row by row path; false where somebody else holds it. */
   lease(keys: readonly string[], token: string): Promise<readonly boolean[]>
-  /** Writes each entry whose lease is still ours and which is absent, or unchanged since `observed` (its first bytes). Gives the leases back. */
+  /**
+   * Writes each entry whose lease is still ours and which is as it was observed: null for absent, or its first bytes. Refuses all where the
+   * control data, or a fence but that of the first subject, is no longer what was captured. Gives the leases back.
+   */
   fill(
     writes: readonly (BulkWrite & { observed: Buffer | null })[],
     token: string,
+    subjects: readonly string[],
+    capture: Capture,
   ): Promise<readonly ('written' | 'present' | 'refused')[]>
   /** Gives back leases that are still ours, of rows that came to nothing. */
   release(keys: readonly string[], token: string): Promise<void>

@@ -34,9 +34,14 @@ export function addGlobalFlags(program: Command): Command {
     .option('--deadline <duration>', 'stop after this time, e.g. 90s or 15m; what is done is kept, exit 3', duration)
 }
 
+/** What a timer of Node holds. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** A duration in milliseconds. */
 export function duration(text: string): number {
-  return argument(() => parseDuration(text))
+  const ms = argument(() => parseDuration(text))
+  if (ms > LONGEST_TIMER_MS) throw new InvalidArgumentError('Give at most 24d.')
+  return ms
 }
 
 export function positiveInteger(text: string): number {

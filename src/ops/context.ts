@@ -18,6 +18,7 @@ export function checkTarget({ url, tls }: RedisTarget): void {
 
 export const CONNECT_TIMEOUT_MS = 5_000
 export const REPLY_TIMEOUT_MS = 10_000
+const CLOSE_TIMEOUT_MS = 2_000
 
 export interface OperationContext {
   /** null: any Redis, without a config */
@@ -52,9 +53,9 @@ export async function openContext({ loaded, emit, signal, clock, random }: Conte
   const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, replyTimeoutMs: REPLY_TIMEOUT_MS }
   const store = openStore(target, { ...timeouts, embedded })
   closers.push(() => store.close())
-  for (const model of Object.values(config?.models ?? {})) {
-    closers.push(async () => model.source?.close?.())
-  }
+  closers.push(async () => {
+    await Promise.allSettled(Object.values(config?.models ?? {}).map(async ({ source }) => source?.close?.()))
+  })
   return {
     config,
     store,
@@ -68,9 +69,19 @@ export async function openContext({ loaded, emit, signal, clock, random }: Conte
       return openControl(store, config.prefix)
     },
     async close() {
-      for (const close of closers.reverse().splice(0)) await close()
+      for (const close of closers.reverse().splice(0)) await within(CLOSE_TIMEOUT_MS, close)
     },
   }
+}
+
+/** Somebody else's pool that does not end, or fails to, must keep neither the rest open nor the command running. */
+async function within(ms: number, close: () => Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([close().catch(() => undefined), late])
+  clearTimeout(timer)
 }
 
 async function startEmbedded(redis: RedisTarget, emit: Emit, closers: (() => Promise<void>)[]): Promise<RedisTarget> {

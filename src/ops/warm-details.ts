@@ -3,14 +3,16 @@ import type { BulkLane, Capture, Id, Row, Selection, SourceRow } from '../ports.
 import { createProjection, type EntryMaker, type Prepared } from './warm-entry.ts'
 import { createJoiner } from './warm-join.ts'
 import type { WarmModelReport } from './warm-report.ts'
-import { addCounts, asSourceError, type ModelRun, rowFailed, taskOf } from './warm-run.ts'
-import { idsOf, isPresent, writeGuarded } from './warm-write.ts'
+import { addCounts, asSourceError, type ModelRun, rowFailed, taskOf, tellRowError } from './warm-run.ts'
+import { counted, idsOf, isPresent, noCounts, type Reloaded, writeGuarded } from './warm-write.ts'
 
 interface Loaded {
   rows: readonly SourceRow[]
   /** ids that were asked for by `--missing`, with those already there left out */
   selected: number
   present: number
+  /** ids whose row was gone when it was to be loaded */
+  absent: number
   deltaMs: number
 }
 
@@ -36,14 +38,13 @@ export async function warmDetails(run: ModelRun, report: WarmModelReport): Promi
   } finally {
     for (const lane of lanes) lane.close()
   }
-  if (run.plan.strategy === 'ids' && !run.signal.aborted) {
-    report.selected = run.plan.ids?.length ?? 0
-    report.skipped.absent = Math.max(0, report.selected - settled(report))
+  if (run.plan.ids && !run.signal.aborted) {
+    const { written, failed, skipped } = report
+    const settled = written + failed + skipped.present + skipped.newer + skipped.invalidated
+    report.skipped.absent = Math.max(0, run.plan.ids.length - settled)
+    report.selected = settled + report.skipped.absent
   }
 }
-
-const settled = ({ written, failed, skipped }: WarmModelReport) =>
-  written + failed + skipped.present + skipped.newer + skipped.invalidated
 
 async function runLane(
   lane: BulkLane,
@@ -66,43 +67,50 @@ type PageWork = (lane: BulkLane, capture: Capture, loaded: Loaded) => Promise<vo
 function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Capture | null): PageWork {
   const project = createProjection(run.plan.model)
   const join = createJoiner(run)
-  const prepare = async (maker: EntryMaker, rows: readonly SourceRow[], deltaMs: number): Promise<Prepared[]> => {
+  const prepare = async (maker: EntryMaker, rows: readonly SourceRow[], deltaMs: number): Promise<Reloaded> => {
     const made = { atMs: run.context.clock.now(), deltaMs }
     const values = await join(rows, project)
-    const prepared: Prepared[] = []
+    const entries: Prepared[] = []
     rows.forEach((row, index) => {
       try {
-        prepared.push(maker.detail(row, values[index] as Row, made))
+        entries.push(maker.detail(row, values[index] as Row, made))
       } catch (thrown) {
-        rowFailed(run, report, row.id, thrown)
+        tellRowError(run, report, row.id, thrown)
       }
     })
-    return prepared
+    return { entries, failed: rows.length - entries.length }
   }
   const token = `${run.writer}.${run.context.random()}`
   const reload = async (rows: readonly Prepared[]) => {
-    if (!run.source.load) return []
     const maker = await run.freshMaker()
-    const loaded = await load(run, idsOf(rows), run.plan.tenant)
-    return prepare(maker, loaded, 1)
+    return prepare(maker, await load(run, idsOf(rows), run.plan.tenant), 1)
   }
   return async (lane, capture, loaded) => {
     report.selected += loaded.selected
     report.loaded += loaded.rows.length
     report.skipped.present += loaded.present
-    const entries = await prepare(await run.makerFor(capture), loaded.rows, loaded.deltaMs)
-    const page = {
-      lane,
-      subjects: run.subjects,
-      capture,
-      loadedSince: baseline ?? capture,
-      entries,
-      mode: run.settings.mode,
-      now: () => run.context.clock.now(),
-      reload: run.source.load ? reload : null,
-      token,
+    report.skipped.absent += loaded.absent
+    const counts = noCounts()
+    try {
+      const { entries, failed } = await prepare(await run.makerFor(capture), loaded.rows, loaded.deltaMs)
+      counts.failed += failed
+      const page = {
+        lane,
+        subjects: run.subjects,
+        capture,
+        loadedSince: baseline ?? capture,
+        entries,
+        mode: run.settings.mode,
+        now: () => run.context.clock.now(),
+        reload: run.source.load ? reload : null,
+        token,
+      }
+      await writeGuarded(page, counts)
+    } finally {
+      // Of a page that failed in the middle nobody knows what became of the rest: not written, as far as can be said.
+      counts.failed += Math.max(0, loaded.rows.length - counted(counts))
+      addCounts(report, counts)
     }
-    addCounts(report, await writeGuarded(page))
     run.context.emit({ event: 'progress', task: taskOf(report), done: report.selected, total: null })
   }
 }
@@ -147,34 +155,39 @@ function createLoader(run: ModelRun, signal: AbortSignal, onRowError: NonNullabl
         rows: page.value,
         selected: page.value.length,
         present: 0,
+        absent: 0,
         deltaMs: tookMs / Math.max(1, page.value.length),
       }
     }
     const { value: page } = await inTurn(() => timed(() => (idPages as NonNullable<typeof idPages>).next()))
     if (page.done) return null
     const maker = await run.makerFor(capture)
-    const missing = await missingOf(lane, maker, capture, page.value, run)
-    const { value: rows, tookMs } = await timed(() => load(run, missing, plan.tenant))
-    const present = page.value.length - missing.length
-    return { rows, selected: page.value.length, present, deltaMs: tookMs / Math.max(1, rows.length) }
+    const keyed = page.value.flatMap(({ id, tenant }) => {
+      try {
+        return [{ id, key: maker.key(id, tenant) }]
+      } catch (thrown) {
+        onRowError(String(id), thrown instanceof Error ? thrown.message : String(thrown))
+        return []
+      }
+    })
+    const headers = await lane.headers(keyed.map(({ key }) => key))
+    const nowMs = run.context.clock.now()
+    const missing = keyed.filter((_, index) => !isPresent(headers[index] ?? null, capture.incarnation, nowMs))
+    const ids = missing.map(({ id }) => id)
+    const { value: rows, tookMs } = await timed(() => load(run, ids, plan.tenant))
+    return {
+      rows,
+      selected: keyed.length,
+      present: keyed.length - missing.length,
+      absent: Math.max(0, missing.length - rows.length),
+      deltaMs: tookMs / Math.max(1, rows.length),
+    }
   }
   const close = async () => {
     await pages?.return?.()
     await idPages?.return?.()
   }
   return Object.assign(next, { close })
-}
-
-async function missingOf(
-  lane: BulkLane,
-  maker: EntryMaker,
-  capture: Capture,
-  rows: readonly { id: Id; tenant: string | null }[],
-  run: ModelRun,
-): Promise<Id[]> {
-  const headers = await lane.headers(rows.map((row) => maker.key(row.id, row.tenant)))
-  const nowMs = run.context.clock.now()
-  return rows.filter((_, index) => !isPresent(headers[index] ?? null, capture.incarnation, nowMs)).map((row) => row.id)
 }
 
 async function load(run: ModelRun, ids: readonly Id[], tenant: string | null): Promise<readonly SourceRow[]> {

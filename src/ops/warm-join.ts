@@ -27,7 +27,10 @@ export function createJoiner(
         const id = row[join.on]
         if (id !== null && id !== undefined) wanted.set(String(id), id as Id)
       }
-      const options = { signal: run.signal, ...(run.plan.tenant === null ? {} : { tenant: run.plan.tenant }) }
+      const options = {
+        signal: run.signal,
+        ...(run.plan.tenant === null || !join.ofTenant ? {} : { tenant: run.plan.tenant }),
+      }
       const related = await join.load([...wanted.values()], options).catch((thrown: unknown) => {
         throw asSourceError(join.model, thrown)
       })

@@ -1,14 +1,12 @@
 // List pages and counts of one model: one query a list, cut into its pages, through the same guards as rows.
 import type { ResolvedList } from '../config/resolved.ts'
+import { CachectlError } from '../core/errors.ts'
 import { countRest, listRest } from '../core/key.ts'
 import type { BulkLane, Row } from '../ports.ts'
 import { createProjection, type EntryMaker, type Prepared } from './warm-entry.ts'
 import type { WarmModelReport } from './warm-report.ts'
-import { addCounts, asSourceError, type ModelRun, taskOf } from './warm-run.ts'
-import { type GuardedPage, isPresent, writeGuarded } from './warm-write.ts'
-
-/** Loads of one list that an invalidation may spoil before it is given up for this run. */
-const TRIES = 3
+import { addCounts, asSourceError, type ModelRun, taskOf, tellRowError } from './warm-run.ts'
+import { counted, type GuardedPage, isPresent, noCounts, type Reloaded, writeGuarded } from './warm-write.ts'
 
 interface ListTarget {
   list: ResolvedList
@@ -31,8 +29,20 @@ export async function warmLists(run: ModelRun, lists: WarmModelReport, counts: W
   }
 }
 
+type ListRun = Pick<ModelRun, 'plan' | 'source' | 'signal'>
+
+/** For a dry run: how many pages, at most, and counts each list comes to. */
+export async function* plannedLists(run: ListRun): AsyncIterable<[pages: number, counts: number]> {
+  for await (const { list, filters, tenant } of targetsOf(run)) {
+    const query = { filters, signal: run.signal, ...(tenant === null ? {} : { tenant }) }
+    const rows = run.source.count ? await run.source.count(query).catch(failedSource(run)) : list.pages * list.pageSize
+    const counted = list.countNamespace && run.source.count ? 1 : 0
+    yield [Math.max(1, Math.min(list.pages, Math.ceil(rows / list.pageSize))), counted]
+  }
+}
+
 /** Every combination of tenant and filter values that the config asks for. */
-async function* targetsOf(run: ModelRun): AsyncIterable<ListTarget> {
+async function* targetsOf(run: ListRun): AsyncIterable<ListTarget> {
   for await (const tenant of tenantsOf(run)) {
     for (const list of run.plan.model.lists) {
       for (const values of await valuesOf(run, list, tenant))
@@ -41,59 +51,80 @@ async function* targetsOf(run: ModelRun): AsyncIterable<ListTarget> {
   }
 }
 
-async function* tenantsOf(run: ModelRun): AsyncIterable<string | null> {
+async function* tenantsOf(run: ListRun): AsyncIterable<string | null> {
   if (!run.plan.model.tenant) yield null
   else if (run.plan.tenant !== null) yield run.plan.tenant
   else if (run.source.tenants) for await (const page of run.source.tenants({ signal: run.signal })) yield* page
+  else
+    throw new CachectlError(
+      'SOURCE_FAILED',
+      `the source of ${run.plan.model.name} does not tell its tenants, so its lists cannot be warmed`,
+      { hint: 'give the source `tenants`, or warm one tenant with --tenant' },
+    )
 }
 
-async function valuesOf(run: ModelRun, list: ResolvedList, tenant: string | null): Promise<readonly Row[]> {
+const failedSource =
+  (run: ListRun) =>
+  (thrown: unknown): never => {
+    throw asSourceError(run.plan.model.name, thrown)
+  }
+
+async function valuesOf(run: ListRun, list: ResolvedList, tenant: string | null): Promise<readonly Row[]> {
   if (list.by.length === 0) return [{}]
   if (list.values) return list.values
   if (!run.source.distinct) return []
   const query = { columns: list.by, limit: list.top, signal: run.signal, ...(tenant === null ? {} : { tenant }) }
-  return run.source.distinct(query).catch((thrown: unknown) => {
-    throw asSourceError(run.plan.model.name, thrown)
-  })
+  return run.source.distinct(query).catch(failedSource(run))
 }
 
 /** What one query gives: the keys it fills, and how to fill them. */
 interface Group {
   keys(maker: EntryMaker): string[]
-  load(maker: EntryMaker): Promise<Prepared[]>
+  /** null for a page that cannot be an entry, which is told */
+  load(maker: EntryMaker, tell: (thrown: unknown) => void): Promise<(Prepared | null)[]>
 }
 
 async function warmGroup(run: ModelRun, lane: BulkLane, report: WarmModelReport, group: Group): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const capture = await lane.capture(run.subjects)
-    const maker = await run.makerFor(capture)
-    if (run.settings.mode === 'missing' && (await allPresent(run, lane, group.keys(maker), capture.incarnation))) {
-      report.selected += group.keys(maker).length
-      report.skipped.present += group.keys(maker).length
-      return
-    }
-    const entries = await group.load(maker).catch((thrown: unknown) => {
-      throw asSourceError(run.plan.model.name, thrown)
-    })
-    const page: GuardedPage = {
-      lane,
-      subjects: run.subjects,
-      capture,
-      loadedSince: capture,
-      entries,
-      mode: run.settings.mode,
-      now: () => run.context.clock.now(),
-      reload: null,
-      token: run.writer,
-    }
-    const counts = await writeGuarded(page)
-    if (counts.invalidated > 0 && attempt < TRIES && !run.signal.aborted) continue
-    report.selected += entries.length
-    report.loaded += entries.length
-    addCounts(report, counts)
-    run.context.emit({ event: 'progress', task: taskOf(report), done: report.selected, total: null })
+  const { mode } = run.settings
+  const first = await run.freshMaker()
+  const keys = group.keys(first)
+  // What is to be replaced is looked at, and watched, before its successor is loaded.
+  const capture = await lane.capture(run.subjects, mode === 'refresh' ? keys : [])
+  if (mode === 'missing' && (await allPresent(run, lane, keys, capture.incarnation))) {
+    report.selected += keys.length
+    report.skipped.present += keys.length
     return
   }
+  const observed = new Map(keys.map((key, index) => [key, capture.headers[index] ?? null]))
+  const load = async (maker: EntryMaker): Promise<Reloaded> => {
+    const entries = await group.load(maker, (thrown) => tellRowError(run, report, taskOf(report), thrown))
+    return {
+      entries: entries.filter((entry) => entry !== null),
+      failed: entries.filter((entry) => entry === null).length,
+    }
+  }
+  const { entries, failed } = await load(await run.makerFor(capture))
+  const counts = { ...noCounts(), failed }
+  report.selected += entries.length + failed
+  report.loaded += entries.length
+  const page: GuardedPage = {
+    lane,
+    subjects: run.subjects,
+    capture,
+    loadedSince: capture,
+    entries: entries.map((entry) => ({ ...entry, replace: (observed.get(entry.key) ?? null) !== null })),
+    mode,
+    now: () => run.context.clock.now(),
+    reload: async () => load(await run.freshMaker()),
+    token: run.writer,
+  }
+  try {
+    await writeGuarded(page, counts)
+  } finally {
+    counts.failed += Math.max(0, entries.length + failed - counted(counts))
+    addCounts(report, counts)
+  }
+  run.context.emit({ event: 'progress', task: taskOf(report), done: report.selected, total: null })
 }
 
 async function allPresent(
@@ -113,18 +144,24 @@ function pagesOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
   return {
     keys: (maker) =>
       Array.from({ length: list.pages }, (_, index) => maker.pageKey(list.namespace, restOf(index + 1), tenant)),
-    async load(maker) {
+    async load(maker, tell) {
       if (!run.source.list) return []
       const startedMs = performance.now()
       const limit = list.pages * list.pageSize
-      const rows = await run.source.list({ filters, sort: list.sort, limit, signal: run.signal, ...ofTenant })
+      const query = { filters, sort: list.sort, limit, signal: run.signal, ...ofTenant }
+      const rows = await run.source.list(query).catch(failedSource(run))
       const made = { atMs: run.context.clock.now(), deltaMs: performance.now() - startedMs }
-      const pages: Prepared[] = []
+      const pages: (Prepared | null)[] = []
       // The first page of an empty list is an answer too; pages behind the end are not asked for.
       for (let page = 1; page === 1 || (page - 1) * list.pageSize < rows.length; page++) {
         const some = rows.slice((page - 1) * list.pageSize, page * list.pageSize)
         const value = some.map((row) => project(row.row))
-        pages.push(maker.page(list.namespace, restOf(page), tenant, value, made))
+        try {
+          pages.push(maker.page(list.namespace, restOf(page), tenant, value, made))
+        } catch (thrown) {
+          tell(thrown)
+          pages.push(null)
+        }
       }
       return pages
     },
@@ -140,7 +177,7 @@ function countOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
       if (!run.source.count) return []
       const startedMs = performance.now()
       const query = { filters, signal: run.signal, ...(tenant === null ? {} : { tenant }) }
-      const total = await run.source.count(query)
+      const total = await run.source.count(query).catch(failedSource(run))
       const made = { atMs: run.context.clock.now(), deltaMs: performance.now() - startedMs }
       return [maker.page(namespace, rest, tenant, total, made)]
     },

@@ -81,28 +81,35 @@ function reasonToLeave(model: ResolvedModel, options: WarmOptions, explicit: boo
   if (!model.source) return 'no source'
   if (options.critical) return model.critical ? null : 'not critical'
   if (!explicit && !options.strategy && !options.ids && !model.warm) return 'no warm block'
-  if (options.tenant !== undefined && !model.tenant && !explicit) return 'has no tenants'
+  if (options.tenant !== undefined && !model.tenant) return 'has no tenants'
   return null
 }
 
 function fromTargets(config: ResolvedConfig, targets: readonly string[], tenant: string | null): Choice[] {
   const chosen = new Map<string, Choice>()
+  const models = Object.values(config.models)
   const add = (model: ResolvedModel, ids: readonly Id[] | null, ofTenant: string | null) => {
-    const known = chosen.get(model.name)
+    if (tenant !== null && ofTenant !== tenant)
+      throw new CachectlError('USAGE', `tenant:${ofTenant} and --tenant ${tenant} name two tenants`)
+    const scope = `${model.name}\n${ofTenant ?? ''}`
+    const known = chosen.get(scope)
     if (known) known.ids = known.ids && ids ? [...known.ids, ...ids] : null
-    else chosen.set(model.name, { model, ids, tenant: ofTenant })
+    else chosen.set(scope, { model, ids, tenant: ofTenant })
+  }
+  const named = (model: ResolvedModel, ids: readonly Id[] | null) => {
+    if (tenant !== null && !model.tenant)
+      throw new CachectlError('USAGE', `${model.name} has no tenants, so --tenant means nothing for it`)
+    add(model, ids, tenant)
   }
   for (const text of targets) {
     const target = parseTarget(text, config)
-    const models = Object.values(config.models)
     if (target.kind === 'model') {
-      const model = config.models[target.model] as ResolvedModel
-      add(model, target.id === null ? null : [target.id], tenant)
+      named(config.models[target.model] as ResolvedModel, target.id === null ? null : [target.id])
     } else if (target.kind === 'namespace') {
       const inside = models.filter((model) => model.namespace === target.namespace)
       if (inside.length === 0)
         throw new CachectlError('USAGE', `no model keeps its entries in namespace ${target.namespace}`)
-      for (const model of inside) add(model, null, tenant)
+      for (const model of inside) named(model, null)
     } else if (target.kind === 'tenant') {
       for (const model of models.filter((model) => model.tenant)) add(model, null, target.tenant)
     } else if (target.kind === 'all') {
@@ -119,7 +126,9 @@ function fromTargets(config: ResolvedConfig, targets: readonly string[], tenant:
 function planModel(choice: Choice, options: WarmOptions, nowMs: number): ModelPlan {
   const { model } = choice
   if (!model.source) throw new CachectlError('SOURCE_INVALID', `${model.name} has no source to warm from`)
-  const ids = options.ids ?? choice.ids ?? (options.strategy ? null : (model.warm?.ids ?? null))
+  const named = options.ids || choice.ids ? [...(choice.ids ?? []), ...(options.ids ?? [])] : null
+  const limit = options.limit ?? Number.POSITIVE_INFINITY
+  const ids = uniqueIds(named ?? (options.strategy ? null : (model.warm?.ids ?? null)))?.slice(0, limit) ?? null
   const strategy: Strategy = ids ? 'ids' : (options.strategy ?? model.warm?.strategy ?? 'all')
   if (!model.source.strategies.includes(strategy)) {
     throw new CachectlError(
@@ -139,7 +148,11 @@ function planModel(choice: Choice, options: WarmOptions, nowMs: number): ModelPl
     limit: options.limit ?? (unbounded ? null : (model.warm?.limit ?? null)),
     since: options.since ?? (sinceMs === null ? null : new Date(nowMs - sinceMs).toISOString()),
     tenant: model.tenant ? choice.tenant : null,
-    details: true,
     lists: strategy !== 'ids' && model.lists.length > 0,
   }
+}
+
+/** 42 and '42' are one id. */
+function uniqueIds(ids: readonly Id[] | null): Id[] | null {
+  return ids && [...new Map(ids.map((id) => [String(id), id])).values()]
 }

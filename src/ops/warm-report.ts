@@ -11,8 +11,6 @@ export interface ModelPlan {
   /** ISO 8601, UTC */
   since: string | null
   tenant: string | null
-  /** false: lists and counts only */
-  details: boolean
   /** false where single ids are warmed: a list is not one row */
   lists: boolean
 }

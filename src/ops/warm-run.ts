@@ -121,17 +121,22 @@ export function addCounts(report: WarmModelReport, counts: WriteCounts): void {
   report.skipped.present += counts.present
   report.skipped.newer += counts.newer
   report.skipped.invalidated += counts.invalidated
+  report.failed += counts.failed
 }
 
 /** Row errors kept in the report; the rest are counted. */
 export const ERRORS_KEPT = 10
 
-/** A row that cannot be cached: counted, sampled, and the run goes on. */
-export function rowFailed(run: ModelRun, report: WarmModelReport, id: Id | string, thrown: unknown): void {
-  report.failed++
+/** A row that cannot be cached: sampled, and the run goes on. Whoever calls counts it. */
+export function tellRowError(run: ModelRun, report: WarmModelReport, id: Id | string, thrown: unknown): void {
   const message = thrown instanceof Error ? thrown.message : String(thrown)
   if (report.errors.length < ERRORS_KEPT) report.errors.push({ id: String(id), message })
   run.context.emit({ event: 'row-error', task: taskOf(report), id: String(id), message })
+}
+
+export function rowFailed(run: ModelRun, report: WarmModelReport, id: Id | string, thrown: unknown): void {
+  report.failed++
+  tellRowError(run, report, id, thrown)
 }
 
 export function taskOf(report: Pick<WarmModelReport, 'model' | 'namespace'>): string {

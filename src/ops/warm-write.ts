@@ -1,18 +1,26 @@
 // One page of entries through the guards: absent ones are written, present ones compared, and where an invalidation came between,
 // the rows are loaded again one lease a row. What is written was loaded after everything that was invalidated (docs/contract.md).
-import { compareVersions, decodeHeader } from '../core/entry.ts'
+import { compareVersions, decodeHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
 import type { BulkLane, Capture, Id } from '../ports.ts'
 import type { Prepared } from './warm-entry.ts'
 
 export type WarmMode = 'default' | 'missing' | 'refresh'
 
+/** What became of the entries of a page; together they are all of them. */
 export interface WriteCounts {
   written: number
   bytes: number
   present: number
   newer: number
   invalidated: number
+  /** rows that could not be made into entries when they were loaded again */
+  failed: number
 }
+
+export const noCounts = (): WriteCounts => ({ written: 0, bytes: 0, present: 0, newer: 0, invalidated: 0, failed: 0 })
+
+export const counted = ({ written, present, newer, invalidated, failed }: WriteCounts): number =>
+  written + present + newer + invalidated + failed
 
 export interface GuardedPage {
   lane: BulkLane
@@ -25,25 +33,41 @@ export interface GuardedPage {
   mode: WarmMode
   now: () => number
   /** Loads these rows again, for the row by row path; null where the source cannot. */
-  reload: ((rows: readonly Prepared[]) => Promise<readonly Prepared[]>) | null
+  reload: ((rows: readonly Prepared[]) => Promise<Reloaded>) | null
   token: string
 }
 
-export async function writeGuarded(page: GuardedPage): Promise<WriteCounts> {
-  const counts: WriteCounts = { written: 0, bytes: 0, present: 0, newer: 0, invalidated: 0 }
-  if (page.entries.length === 0) return counts
-  const outcome = sameGuard(page.loadedSince, page.capture) ? await page.lane.commit(page.entries) : 'refused'
-  if (outcome === 'refused') {
-    await fillByLease(page, page.entries, counts)
-    return counts
-  }
+export interface Reloaded {
+  entries: readonly Prepared[]
+  /** rows that are there and cannot be made into entries */
+  failed: number
+}
+
+/** Counts into `counts`, so that what was done before a failure is known. @throws CachectlError */
+export async function writeGuarded(page: GuardedPage, counts: WriteCounts): Promise<void> {
+  const entries = newestPerKey(page.entries, counts)
+  if (entries.length === 0) return
+  const guarded = page.lane.pages && sameGuard(page.loadedSince, page.capture)
+  const outcome = guarded ? await page.lane.commit(entries) : 'refused'
+  if (outcome === 'refused') return fillByLease(page, entries, counts)
   const existing: Prepared[] = []
-  page.entries.forEach((entry, index) => {
-    if (outcome[index] === 'written') count(counts, entry)
+  entries.forEach((entry, index) => {
+    if (outcome[index] === 'written' || entry.replace) count(counts, entry)
     else existing.push(entry)
   })
   if (existing.length > 0) await settleExisting(page, existing, counts)
-  return counts
+}
+
+/** A source may give a row twice, changed in between: the older one must not come last. */
+function newestPerKey(entries: readonly Prepared[], counts: WriteCounts): readonly Prepared[] {
+  const newest = new Map<string, Prepared>()
+  for (const entry of entries) {
+    const known = newest.get(entry.key)
+    if (known === undefined || compareVersions(entry.sourceVersion, known.sourceVersion) !== 'older')
+      newest.set(entry.key, entry)
+  }
+  counts.newer += entries.length - newest.size
+  return newest.size === entries.length ? entries : [...newest.values()]
 }
 
 /** Entries that were there already: left, or replaced where they are older, stale or dead. They are watched, so nobody's write is lost. */
@@ -52,15 +76,21 @@ async function settleExisting(page: GuardedPage, existing: readonly Prepared[], 
   const capture = await page.lane.capture(page.subjects, keys)
   if (!sameGuard(page.capture, capture)) return fillByLease(page, existing, counts)
   const replacing: Prepared[] = []
+  const unordered: Prepared[] = []
   existing.forEach((entry, index) => {
-    const verdict = compareWithExisting(entry, capture.headers[index] ?? null, page)
+    const verdict = compareWithExisting(entry, capture.headers[index] ?? null, page, page.capture.incarnation)
     if (verdict === 'replace') replacing.push({ ...entry, replace: true })
+    else if (verdict === 'unordered') unordered.push(entry)
     else counts[verdict]++
   })
-  if (replacing.length === 0) return
-  const outcome = await page.lane.commit(replacing)
-  if (outcome === 'refused') return fillByLease(page, replacing, counts)
-  for (const entry of replacing) count(counts, entry)
+  if (replacing.length > 0) {
+    const outcome = await page.lane.commit(replacing)
+    if (outcome === 'refused') await fillByLease(page, replacing, counts)
+    else for (const entry of replacing) count(counts, entry)
+  }
+  // Which of the two was loaded later nobody knows, so the row is loaded once more, after the entry was seen.
+  if (unordered.length > 0 && page.reload) await fillByLease(page, unordered, counts)
+  else counts.present += unordered.length
 }
 
 export function sameGuard(before: Capture, after: Capture): boolean {
@@ -71,81 +101,104 @@ export function sameGuard(before: Capture, after: Capture): boolean {
   )
 }
 
+type Verdict = 'replace' | 'present' | 'newer' | 'unordered'
+
 function compareWithExisting(
   entry: Prepared,
   header: Buffer | null,
-  page: Pick<GuardedPage, 'capture' | 'mode' | 'now'>,
-): 'replace' | 'present' | 'newer' {
-  if (!isLive(header, page.capture.incarnation)) return 'replace'
-  const decoded = decodeHeader(header as Buffer)
-  if (!decoded.ok) return 'replace'
-  const order = compareVersions(entry.sourceVersion, decoded.header.sourceVersion)
+  { mode, now }: Pick<GuardedPage, 'mode' | 'now'>,
+  incarnation: string | null,
+): Verdict {
+  const existing = readHeader(header, incarnation)
+  if (existing === 'dead') return 'replace'
+  if (existing === 'unread') return 'present'
+  const order = compareVersions(entry.sourceVersion, existing.sourceVersion)
   if (order === 'older') return 'newer'
-  if (order === 'newer' || page.mode === 'refresh') return 'replace'
-  return isFresh(decoded.header.freshUntilMs, page.now()) ? 'present' : 'replace'
+  if (order === 'newer' || !isFresh(existing.freshUntilMs, now())) return 'replace'
+  if (mode !== 'refresh') return 'present'
+  return order === 'equal' ? 'replace' : 'unordered'
 }
 
-/** Whether a reader would take this entry as one of ours, fresh or stale. */
-export function isLive(header: Buffer | null, incarnation: string | null): boolean {
-  if (header === null) return false
+/** `dead`: no reader takes it. `unread`: an entry with so many tags that its header goes on behind what was read. */
+function readHeader(header: Buffer | null, incarnation: string | null) {
+  if (header === null) return 'dead'
   const decoded = decodeHeader(header)
-  return decoded.ok && decoded.header.incarnation === incarnation
+  if (decoded.ok) return decoded.header.incarnation === incarnation ? decoded.header : 'dead'
+  return decoded.reason === 'truncated' && header.length >= HEADER_PROBE_BYTES ? 'unread' : 'dead'
 }
 
 /** Whether `--missing` leaves this entry alone. */
 export function isPresent(header: Buffer | null, incarnation: string | null, nowMs: number): boolean {
-  if (!isLive(header, incarnation)) return false
-  const decoded = decodeHeader(header as Buffer)
-  return decoded.ok && isFresh(decoded.header.freshUntilMs, nowMs)
+  const existing = readHeader(header, incarnation)
+  if (existing === 'dead') return false
+  return existing === 'unread' || isFresh(existing.freshUntilMs, nowMs)
 }
 
 const isFresh = (freshUntilMs: number | null, nowMs: number) => freshUntilMs === null || nowMs < freshUntilMs
 
 /** Row by row, so that a busy writer cannot starve the run: an invalidation of one row refuses that row alone. */
 async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts: WriteCounts): Promise<void> {
-  if (!page.reload) {
+  const { lane, reload, token } = page
+  if (!reload) {
     counts.invalidated += rows.length
     return
   }
-  const keys = rows.map((row) => row.key)
-  const leased = await page.lane.lease(keys, page.token)
-  const ours = rows.filter((_, index) => leased[index])
-  // Somebody else is loading the others at this moment: theirs is at least as new.
-  counts.present += rows.length - ours.length
-  const observed = new Map<string, Buffer | null>()
-  const headers = await page.lane.headers(ours.map((row) => row.key))
-  for (const [index, row] of ours.entries()) observed.set(row.key, headers[index] ?? null)
-  const { incarnation } = await page.lane.capture(page.subjects)
-  const loaded = (await page.reload(ours)).filter((row) => observed.has(row.key))
-  const filling = loaded.flatMap((row) => {
-    const header = observed.get(row.key) ?? null
-    const verdict =
-      header === null
-        ? 'replace'
-        : compareWithExisting(row, header, { ...page, capture: { ...page.capture, incarnation } })
-    if (verdict === 'replace') return [{ ...row, observed: header }]
-    counts[verdict]++
-    observed.delete(row.key)
-    return []
-  })
-  const results = await page.lane.fill(filling, page.token)
-  filling.forEach((row, index) => {
-    if (results[index] === 'written') count(counts, row)
-    else if (results[index] === 'present') counts.present++
-    else counts.invalidated++
-    observed.delete(row.key)
-  })
-  // Rows that are gone from the source, or whose key changed: deleted while the run went on.
-  counts.invalidated += countOurs(ours, observed)
-  const settled = new Set(filling.map((row) => row.key))
-  await page.lane.release(
-    ours.map((row) => row.key).filter((key) => !settled.has(key)),
-    page.token,
+  const leased = await lane.lease(
+    rows.map((row) => row.key),
+    token,
   )
+  const ours = rows.filter((_, index) => leased[index])
+  const settled = new Set<string>()
+  try {
+    await countLeasedByOthers(
+      page,
+      rows.filter((_, index) => !leased[index]),
+      counts,
+    )
+    const keys = ours.map((row) => row.key)
+    // What was there before the rows are loaded again: the entries themselves, and the fences of what is joined into them.
+    const capture = await lane.capture(page.subjects, keys)
+    const observed = new Map(keys.map((key, index) => [key, capture.headers[index] ?? null]))
+    const reloaded = await reload(ours)
+    const filling = reloaded.entries.flatMap((row) => {
+      const header = observed.get(row.key)
+      if (header === undefined) return []
+      const verdict = compareWithExisting(row, header, page, capture.incarnation)
+      observed.delete(row.key)
+      if (verdict === 'replace' || verdict === 'unordered') return [{ ...row, observed: header }]
+      counts[verdict]++
+      return []
+    })
+    const results = await lane.fill(filling, token, page.subjects, capture)
+    filling.forEach((row, index) => {
+      settled.add(row.key)
+      const result = results[index]
+      if (result === 'written') count(counts, row)
+      else if (result === 'present') counts.present++
+      else counts.invalidated++
+    })
+    // Rows that are gone from the source, or whose key changed, were changed while the run went on.
+    counts.failed += Math.min(reloaded.failed, observed.size)
+    counts.invalidated += Math.max(0, observed.size - reloaded.failed)
+  } finally {
+    await lane
+      .release(
+        ours.map((row) => row.key).filter((key) => !settled.has(key)),
+        token,
+      )
+      .catch(() => undefined)
+  }
 }
 
-const countOurs = (ours: readonly Prepared[], left: ReadonlyMap<string, unknown>) =>
-  ours.filter((row) => left.has(row.key)).length
+/** Somebody else is loading these at this moment; what is not there yet will be theirs, and is not ours to claim. */
+async function countLeasedByOthers(page: GuardedPage, rows: readonly Prepared[], counts: WriteCounts): Promise<void> {
+  if (rows.length === 0) return
+  const headers = await page.lane.headers(rows.map((row) => row.key))
+  for (const header of headers) {
+    if (readHeader(header, page.capture.incarnation) === 'dead') counts.invalidated++
+    else counts.present++
+  }
+}
 
 function count(counts: WriteCounts, entry: Prepared): void {
   counts.written++

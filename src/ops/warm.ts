@@ -5,7 +5,7 @@ import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '
 import type { Control, ControlState, Lock, LockHolder, RedisIdentity, ServerInfo, Source } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { warmDetails } from './warm-details.ts'
-import { warmLists } from './warm-lists.ts'
+import { plannedLists, warmLists } from './warm-lists.ts'
 import type { WarmOptions } from './warm-plan.ts'
 import {
   emptyCounts,
@@ -32,6 +32,7 @@ interface Run {
   reports: WarmModelReport[]
   writer: string
   changed: boolean
+  notWarmed: { model: string; reason: string }[]
 }
 
 export async function warm(
@@ -56,15 +57,19 @@ export async function warm(
       .toString(36)
       .padStart(7, '0')}`,
     changed: false,
+    notWarmed: [...plan.notWarmed],
   }
+  let stopped = false
   for (const model of plan.models) {
-    if (context.signal.aborted) break
-    const stop = await warmModel(run, model)
-    if (stop) break
+    if (stopped || context.signal.aborted) run.notWarmed.push({ model: model.model.name, reason: 'not reached' })
+    else stopped = await warmModel(run, model)
   }
-  if (!options.dryRun) run.problems.push(...(await verify(run, before)))
-  return makeReport(run, plan, before.identity, startedAtMs)
+  // Somebody who stops the run does not wait for what it could still find out.
+  if (!options.dryRun && !context.signal.aborted) run.problems.push(...(await verify(run, before)))
+  return makeReport(run, before.identity, startedAtMs)
 }
+
+const NEVER = new AbortController().signal
 
 const NO_STATE: ControlState = {
   incarnation: '',
@@ -88,6 +93,7 @@ async function warmModel(run: Run, plan: ModelPlan): Promise<boolean> {
   try {
     if (run.options.dryRun) {
       await select(run, source, plan, details)
+      if (plan.lists) await selectLists(run, source, plan)
       return false
     }
     lock = await takeLock(run, plan)
@@ -98,8 +104,9 @@ async function warmModel(run: Run, plan: ModelPlan): Promise<boolean> {
     run.problems.push(problemOf(plan.model.name, error))
     return error.exitCode !== EXIT.source && error.exitCode !== EXIT.locked && error.exitCode !== EXIT.usage
   } finally {
-    details.durationMs = Math.round(performance.now() - startedMs)
-    await lock?.release().catch(() => undefined)
+    if (details.durationMs === 0) details.durationMs = Math.round(performance.now() - startedMs)
+    const released = lock?.release().catch(() => undefined)
+    await (run.context.signal.aborted ? Promise.race([released, delay(250, NEVER)]) : released)
   }
 }
 
@@ -123,7 +130,14 @@ async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, detai
     unit: 'rows',
     total: await totalOf(plan, source, context.signal),
   })
-  if (plan.details) await warmDetails(modelRun, details)
+  const startedMs = performance.now()
+  await warmDetails(modelRun, details)
+  details.durationMs = Math.round(performance.now() - startedMs)
+  if (source.reads === 'stream' && !source.load && details.skipped.invalidated > 0) {
+    const message = `${details.skipped.invalidated} rows of ${details.model} were invalidated while its stream was read, and are not warmed`
+    const hint = 'run it again, or give the source `load`, so that such rows can be loaded again'
+    run.problems.push({ model: details.model, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
+  }
   context.emit({
     event: 'end',
     task: `${details.namespace}:${details.model}`,
@@ -134,18 +148,34 @@ async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, detai
   lock.signal.throwIfAborted()
 }
 
-async function lists(run: Run, modelRun: Parameters<typeof warmLists>[0], plan: ModelPlan): Promise<void> {
+async function selectLists(run: Run, source: Source, plan: ModelPlan): Promise<void> {
+  const { pages, counts } = listReports(run, plan)
+  const { signal } = run.context
+  for await (const [pagesOfList, countsOfList] of plannedLists({ plan, source, signal })) {
+    pages.selected += pagesOfList
+    counts.selected += countsOfList
+  }
+}
+
+/** The lines of the report for list pages and for counts. */
+function listReports(run: Run, plan: ModelPlan): { pages: WarmModelReport; counts: WarmModelReport } {
   const namespaces = new Set(plan.model.lists.map((list) => list.namespace))
-  const pages = newReport(plan, [...namespaces].join(','), 'lists')
   const counted = new Set(plan.model.lists.flatMap((list) => (list.countNamespace ? [list.countNamespace] : [])))
+  const pages = newReport(plan, [...namespaces].join(','), 'lists')
   const counts = newReport(plan, [...counted].join(','), 'counts')
   run.reports.push(pages)
   if (counted.size > 0) run.reports.push(counts)
+  return { pages, counts }
+}
+
+async function lists(run: Run, modelRun: Parameters<typeof warmLists>[0], plan: ModelPlan): Promise<void> {
+  const { pages, counts } = listReports(run, plan)
   const startedMs = performance.now()
   try {
     await warmLists(modelRun, pages, counts)
   } finally {
-    pages.durationMs = Math.round(performance.now() - startedMs)
+    // Pages and counts of a list are loaded together.
+    pages.durationMs = counts.durationMs = Math.round(performance.now() - startedMs)
   }
 }
 
@@ -191,7 +221,7 @@ async function totalOf(plan: ModelPlan, source: Source, signal: AbortSignal): Pr
 
 async function takeLock(run: Run, plan: ModelPlan): Promise<Lock | null> {
   const { context, control, options } = run
-  const name = `warm:${plan.model.subject}${plan.tenant === null ? '' : `:${plan.tenant}`}`
+  const name = `warm:${plan.model.subject}${plan.tenant === null ? '' : `:${encodeURIComponent(plan.tenant)}`}`
   const holder = `${hostname()}:${process.pid}`
   let told = false
   for (;;) {
@@ -201,6 +231,7 @@ async function takeLock(run: Run, plan: ModelPlan): Promise<Lock | null> {
     if (options.ifLocked === 'fail') throw new CachectlError('LOCKED', who, { hint: lockHint(lock) })
     if (options.ifLocked === 'skip') {
       context.emit({ event: 'note', level: 'info', message: `${who}: skipped` })
+      run.notWarmed.push({ model: plan.model.name, reason: `locked by ${lock.holder} since ${lock.since}` })
       return null
     }
     if (!told) context.emit({ event: 'note', level: 'info', message: `${who}: waiting` })
@@ -271,7 +302,7 @@ function problemOf(model: string | null, { code, message, hint, exitCode }: Cach
   return { model, code, message, hint, exitCode }
 }
 
-function makeReport(run: Run, plan: WarmPlan, redis: RedisIdentity, startedAtMs: number): WarmReport {
+function makeReport(run: Run, redis: RedisIdentity, startedAtMs: number): WarmReport {
   const { context, problems, reports } = run
   if (context.signal.aborted) {
     const stopped = problemOf(null, asCachectlError(context.signal.reason))
@@ -292,7 +323,7 @@ function makeReport(run: Run, plan: WarmPlan, redis: RedisIdentity, startedAtMs:
     redis,
     models: reports,
     totals,
-    notWarmed: plan.notWarmed,
+    notWarmed: run.notWarmed,
     problems,
     exitCode,
   }

@@ -15,18 +15,29 @@ export function newToken(): string {
 /** DEL of a key that still holds our token. KEYS: key. ARGV: token. */
 export const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
 
-/** A lease outlives a slow load; it is given back with the write. */
-const LEASE_MS = 60_000
+/** Leases that a killed run leaves lapse with its lock. */
+const LEASE_MS = 30_000
 
-/** KEYS: entry, lease. ARGV: token, value, ttl in ms or '', first bytes of the entry that may be replaced or ''. */
+/**
+ * Writes one entry if its lease is ours, if nothing that was captured before the load has changed, and if the entry is what was observed.
+ * KEYS: entry, lease, control hash, fences. ARGV: token, value, ttl in ms or '', what was observed (`absent`, `same`, `other`), its first
+ * bytes, incarnation, epoch, the fences' values. 0: refused, 1: written, 2: somebody else wrote it.
+ */
 const FILL = `
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2])
-if redis.call('EXISTS', KEYS[1]) == 1 and (ARGV[4] == '' or redis.call('GETRANGE', KEYS[1], 0, #ARGV[4] - 1) ~= ARGV[4]) then return 2 end
+local control = redis.call('HMGET', KEYS[3], '${INCARNATION_FIELD}', '${EPOCH_FIELD}')
+if control[1] ~= ARGV[6] or control[2] ~= ARGV[7] then return 0 end
+for i = 4, #KEYS do if redis.call('GET', KEYS[i]) ~= ARGV[i + 4] then return 0 end end
+local type = redis.call('TYPE', KEYS[1]).ok
+if ARGV[4] == 'absent' and type ~= 'none' then return 2 end
+if ARGV[4] == 'other' and type == 'string' then return 2 end
+if ARGV[4] == 'same' and (type ~= 'string' or redis.call('GETRANGE', KEYS[1], 0, #ARGV[5] - 1) ~= ARGV[5]) then return 2 end
 if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1`
 
-export function openBulkLane(lane: Lane, prefix: string): BulkLane {
+/** @throws CachectlError */
+export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane> {
   const control = generationsKey(prefix)
   const run = async (build: (page: ReturnType<Lane['page']>) => void): Promise<readonly Reply[]> => {
     const page = lane.page()
@@ -34,20 +45,33 @@ export function openBulkLane(lane: Lane, prefix: string): BulkLane {
     return page.length === 0 ? [] : lane.run(page)
   }
 
+  // Asked before anything is written: SETs behind a MULTI that was refused would run without their guard.
+  const asked = await run((page) => {
+    page.add('WATCH', control)
+    page.add('UNWATCH')
+    page.add('MULTI')
+    page.add('EXEC')
+  })
+  const pages = !asked.some(isErrorReply)
+
   return {
+    pages,
+
     async capture(subjects, entries = []) {
       const fences = subjects.map((subject) => fenceKey(prefix, subject))
       const replies = await run((page) => {
         // A fence must exist before it is watched: making it would be a change of what is watched.
         for (const fence of fences) page.add('SET', fence, newToken(), 'NX')
-        page.add('UNWATCH')
-        page.add('WATCH', control, ...fences, ...entries)
+        if (pages) {
+          page.add('UNWATCH')
+          page.add('WATCH', control, ...fences, ...entries)
+        }
         page.add('HMGET', control, INCARNATION_FIELD, EPOCH_FIELD)
         for (const fence of fences) page.add('GET', fence)
         for (const entry of entries) page.add('GETRANGE', entry, 0, HEADER_PROBE_BYTES - 1)
       })
-      throwOnError(replies.slice(0, fences.length * 2 + 3))
-      const watched = fences.length + 3
+      const watched = fences.length + (pages ? 3 : 1)
+      throwOnError(replies.slice(0, watched + fences.length))
       const [incarnation = null, epoch = null] = (replies[watched - 1] as readonly Reply[]).map(textOrNull)
       return {
         incarnation,
@@ -75,10 +99,16 @@ export function openBulkLane(lane: Lane, prefix: string): BulkLane {
       return replies.map((reply) => reply !== null)
     },
 
-    async fill(writes, token) {
+    async fill(writes, token, subjects, { incarnation, epoch, fences }) {
+      // Rows of the model itself are guarded one by one, by their leases: its fence moves with each of them.
+      const joined = subjects.slice(1).map((subject) => fenceKey(prefix, subject))
+      const guard = [incarnation ?? '', epoch ?? '', ...fences.slice(1).map((fence) => fence ?? '')]
       const replies = await run((page) => {
-        for (const { key, value, ttlMs, observed } of writes)
-          page.add('EVAL', FILL, 2, key, leaseKey(prefix, key), token, value, ttlMs ?? '', observed ?? '')
+        for (const { key, value, ttlMs, observed } of writes) {
+          const kind = observed === null ? 'absent' : observed.length === 0 ? 'other' : 'same'
+          const keys = [key, leaseKey(prefix, key), control, ...joined]
+          page.add('EVAL', FILL, keys.length, ...keys, token, value, ttlMs ?? '', kind, observed ?? '', ...guard)
+        }
       })
       throwOnError(replies)
       return replies.map((reply) => (reply === 1 ? 'written' : reply === 2 ? 'present' : 'refused'))

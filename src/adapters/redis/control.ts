@@ -65,7 +65,8 @@ async function takeLock(store: Store, key: string, holder: string, ttlMs: number
   const lost = new AbortController()
   const renew = async () => {
     try {
-      if ((await store.call('EVAL', RENEW, 1, key, value, ttlMs)) !== 1) lost.abort(lockLost(key))
+      const renewed = await ifOurs(store, key, value, RENEW, [ttlMs], () => store.call('PEXPIRE', key, ttlMs))
+      if (!renewed) lost.abort(lockLost(key))
     } catch {
       // One renewal may fail; the lock outlives two of them. A Redis that stays away ends the run by its own error.
     }
@@ -77,8 +78,29 @@ async function takeLock(store: Store, key: string, holder: string, ttlMs: number
     signal: lost.signal,
     async release() {
       clearInterval(timer)
-      if (!lost.signal.aborted) await store.call('EVAL', RELEASE, 1, key, value)
+      if (!lost.signal.aborted) await ifOurs(store, key, value, RELEASE, [], () => store.call('DEL', key))
     },
+  }
+}
+
+/**
+ * Does it if the lock is still ours. Where scripts are refused, in two steps: between them the lock may become somebody else's, which
+ * costs double work and nothing else.
+ */
+async function ifOurs(
+  store: Store,
+  key: string,
+  value: string,
+  script: string,
+  args: readonly number[],
+  act: () => Promise<Reply>,
+): Promise<boolean> {
+  try {
+    return (await store.call('EVAL', script, 1, key, value, ...args)) === 1
+  } catch (thrown) {
+    if (!(thrown instanceof CachectlError && thrown.code === 'REDIS_ACL')) throw thrown
+    if (String(await store.call('GET', key)) !== value) return false
+    return (await act()) === 1
   }
 }
 

@@ -86,14 +86,46 @@ for (const channel of ['auto', 'plain'] as const) {
 
     it('fills a leased row, and refuses it when the row was invalidated after the lease', async () => {
       expect(await lane.lease([KEY, 'shop:v1:detail:city:2'], 'me')).toEqual([true, true])
+      const capture = await lane.capture(['city'])
       await control.invalidate('city', [KEY])
       const fills = [
         { ...write(KEY, 'stale'), observed: null },
         { ...write('shop:v1:detail:city:2', 'fresh'), observed: null },
       ]
-      expect(await lane.fill(fills, 'me')).toEqual(['refused', 'written'])
+      expect(await lane.fill(fills, 'me', ['city'], capture)).toEqual(['refused', 'written'])
       expect(await redis.call('EXISTS', KEY)).toBe(0)
       expect(await redis.call('KEYS', 'shop~lease*')).toEqual([])
+    })
+
+    it('refuses to fill what was loaded before a joined subject or the control data changed', async () => {
+      const spoil = [
+        () => control.invalidate('country', []),
+        () => redis.call('HSET', 'shop~generations', 'epoch', 'another'),
+        () => redis.call('DEL', 'shop~generations'),
+      ]
+      for (const change of spoil) {
+        await control.read()
+        await lane.lease([KEY], 'me')
+        const capture = await lane.capture(['city', 'country'])
+        await change()
+        const fills = [{ ...write(KEY, 'stale'), observed: null }]
+        expect(await lane.fill(fills, 'me', ['city', 'country'], capture)).toEqual(['refused'])
+        expect(await redis.call('EXISTS', KEY, `shop~lease:{${KEY}}`)).toBe(0)
+      }
+    })
+
+    it('fills over what was observed and nothing else: an entry, a key of another type, nothing', async () => {
+      const fillOver = async (observed: Buffer | null, there: () => Promise<unknown>) => {
+        await redis.call('DEL', KEY)
+        await there()
+        await lane.lease([KEY], 'me')
+        return lane.fill([{ ...write(KEY, 'new'), observed }], 'me', ['city'], await lane.capture(['city']))
+      }
+      expect(await fillOver(Buffer.from('old'), () => redis.call('SET', KEY, 'old entry'))).toEqual(['written'])
+      expect(await fillOver(Buffer.from('old'), () => redis.call('SET', KEY, 'newer'))).toEqual(['present'])
+      expect(await fillOver(Buffer.alloc(0), () => redis.call('LPUSH', KEY, 'x'))).toEqual(['written'])
+      expect(await fillOver(null, () => redis.call('LPUSH', KEY, 'x'))).toEqual(['present'])
+      expect(await fillOver(null, async () => undefined)).toEqual(['written'])
     })
 
     it('does not take a lease that somebody holds, nor give back another one than its own', async () => {
