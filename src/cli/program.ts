@@ -5,6 +5,10 @@ import { CachectlError, type ExitCode } from '../core/errors.ts'
 import { addGlobalFlags, duration, type GlobalFlags, instant, positiveInteger } from './flags.ts'
 import type { Io } from './io.ts'
 import { createSession, type Session } from './session.ts'
+import { untilStopped } from './until-stopped.ts'
+
+/** What a run that is to stop gets to end by itself: to be done with what is under way, and to report it. */
+const STOP_WITHIN_MS = 3_000
 
 const GROUPS = { daily: 'Every day:', setup: 'Set-up:' }
 
@@ -12,21 +16,28 @@ const GROUPS = { daily: 'Every day:', setup: 'Set-up:' }
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   const session = createSession(io)
   const stopListening = io.onSignal((signal) => session.interrupt(signal))
+  io.onUncaught((thrown) => session.uncaught(thrown))
   try {
-    const program = createProgram(session)
-    await program.parseAsync(await session.withTenantLabel(argv, knownFlags(program)), { from: 'user' })
+    await untilStopped(runCommand(argv, session), session.signal, STOP_WITHIN_MS)
     return await session.finish()
   } catch (thrown) {
     return await session.fail(thrown instanceof CommanderError ? usageError(thrown) : thrown, argv)
   } finally {
-    stopListening()
     await session.close()
+    stopListening()
   }
+}
+
+async function runCommand(argv: readonly string[], session: Session): Promise<void> {
+  const program = createProgram(session)
+  await program.parseAsync(await session.withTenantLabel(argv, knownFlags(program)), { from: 'user' })
 }
 
 /** null: help or version was asked for and printed */
 function usageError(error: CommanderError): CachectlError | null {
-  if (error.exitCode === 0 || error.code === 'commander.help') return null
+  if (error.exitCode === 0) return null
+  // Nothing was asked for, so nothing was done; commander has the help.
+  if (error.code === 'commander.help') return new CachectlError('USAGE', 'no command was given')
   const message = error.message.replace(/^error: /, '')
   const [first = '', ...rest] = message.split('\n')
   return new CachectlError(

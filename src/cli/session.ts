@@ -7,8 +7,13 @@ import type { OpenedContext } from '../ops/context.ts'
 import type { Emit } from '../ports.ts'
 import type { GlobalFlags } from './flags.ts'
 import { createOutput, type Io, type Output } from './io.ts'
+import { untilStopped } from './until-stopped.ts'
+
+const UNCAUGHT_HINT =
+  "a client that the config opened may have failed by itself: listen to its errors, e.g. pool.on('error', () => {})"
 
 type ConfigFlags = Pick<GlobalFlags, 'config' | 'redis'>
+type ErrorFlags = Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'>
 
 export interface Session {
   io: Io
@@ -17,6 +22,8 @@ export interface Session {
   signal: AbortSignal
   /** Where events go; a command that shows progress puts its sink here. */
   emit: Emit
+  /** A failure as JSON; a command that has begun its document puts there how that one ends. */
+  failureJson: (error: object) => string
   begin(command: string, flags: GlobalFlags): void
   format(flags: GlobalFlags): 'table' | 'json' | 'ndjson'
   paint(flags: GlobalFlags): Promise<ChalkInstance>
@@ -33,6 +40,8 @@ export interface Session {
   /** The exit code for what stopped the run before its end. */
   stoppedBy(): ExitCode
   interrupt(signal: 'SIGINT' | 'SIGTERM'): void
+  /** Something failed that nobody waited for. */
+  uncaught(thrown: unknown): void
   withTenantLabel(argv: readonly string[], known: ReadonlySet<string>): Promise<string[]>
   finish(): Promise<ExitCode>
   fail(thrown: unknown, argv: readonly string[]): Promise<ExitCode>
@@ -46,11 +55,14 @@ export function createSession(io: Io): Session {
   let flags: GlobalFlags | null = null
   let failures = ''
   let gone = false
-  const readerGone = () => {
-    gone = true
-    aborter.abort(new CachectlError('INTERRUPTED', 'the reader of the output went away'))
-  }
-  const out = createOutput(io.stdout, readerGone)
+  let unwritten: CachectlError | null = null
+  let uncaught: CachectlError | null = null
+  const stop = (why: CachectlError) => aborter.abort(why)
+  const out = createOutput(io.stdout, (error) => {
+    gone = error === null
+    if (error) unwritten = new CachectlError('OUTPUT_FAILED', `cannot write the answer: ${error.message}`)
+    stop(unwritten ?? new CachectlError('OUTPUT_FAILED', 'the reader of the answer went away'))
+  })
   const err = createOutput(io.stderr, () => undefined)
   let loaded: Promise<LoadedConfig> | null = null
 
@@ -60,13 +72,11 @@ export function createSession(io: Io): Session {
     err,
     signal: aborter.signal,
     emit: () => undefined,
+    failureJson: (error) => safeJson({ ok: false, error }),
     begin(_command, given) {
       flags = given
       if (given.deadline === undefined) return
-      const timer = setTimeout(
-        () => aborter.abort(new CachectlError('DEADLINE', 'the deadline passed')),
-        given.deadline,
-      )
+      const timer = setTimeout(() => stop(new CachectlError('DEADLINE', 'the deadline passed')), given.deadline)
       closers.push(async () => clearTimeout(timer))
     },
     format: (given) => (given.json ? 'json' : given.output),
@@ -93,6 +103,8 @@ export function createSession(io: Io): Session {
         signal: aborter.signal,
       })
       closers.push(() => context.close())
+      // Nothing was done yet that would have to be reported: a server that does not answer holds nobody up.
+      await untilStopped(context.store.identity(), aborter.signal, 0)
       return context
     },
     note(text) {
@@ -106,7 +118,12 @@ export function createSession(io: Io): Session {
     interrupt(signal) {
       const [code, word] =
         signal === 'SIGINT' ? (['INTERRUPTED', 'interrupted'] as const) : (['TERMINATED', 'terminated'] as const)
-      aborter.abort(new CachectlError(code, `${word}: stopped where it was`))
+      stop(new CachectlError(code, `${word}: stopped where it was`))
+    },
+    uncaught(thrown) {
+      const { message } = asCachectlError(thrown)
+      uncaught ??= new CachectlError('UNEXPECTED', `nobody caught: ${message}`, { hint: UNCAUGHT_HINT, cause: thrown })
+      stop(uncaught)
     },
     async withTenantLabel(argv, known) {
       const unknown = argv.find(
@@ -132,33 +149,45 @@ export function createSession(io: Io): Session {
       )
     },
     async finish() {
-      await err.write(failures)
-      return gone && codes.length === 0 ? EXIT.done : worstExit(codes)
+      await out.written()
+      const failure = unwritten ?? uncaught
+      if (failure) await tell(failure, flags)
+      else await err.write(failures)
+      return worstExit(codes)
     },
     async fail(thrown, argv) {
       if (thrown === null) return session.finish()
-      const error = asCachectlError(thrown)
       if (gone) return worstExit(codes)
-      await report(error, flags ?? flagsOf(argv))
-      return worstExit([...codes, error.exitCode])
+      const error = failureOf(thrown)
+      const given = flags ?? flagsOf(argv)
+      const { code, message, hint, exitCode } = error
+      if (given.json || given.output === 'json' || given.output === 'ndjson')
+        await out.write(`${session.failureJson({ code, message, hint, exitCode })}\n`)
+      await tell(error, given)
+      return worstExit(codes)
     },
     async close() {
+      out.close()
       for (const close of closers.reverse().splice(0)) await close().catch(() => undefined)
     },
   }
 
-  async function report(
-    error: CachectlError,
-    given: Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'>,
-  ): Promise<void> {
-    const { code, message, hint, exitCode } = error
-    if (given.json || given.output === 'json' || given.output === 'ndjson') {
-      await out.write(`${safeJson({ ok: false, error: { code, message, hint, exitCode } })}\n`)
-    }
-    const bug = code === 'UNEXPECTED' ? 'unexpected error' : 'error'
-    const stack = given.verbose && error.cause instanceof Error ? `${printableLines(error.cause.stack ?? '')}\n` : ''
-    const next = given.quiet ? '' : `  next: ${printableLines(hint)}\n`
-    await err.write(`${bug}: ${printableLines(message)}\n${next}${stack}`)
+  /** Once the run was to stop, whatever failed failed because of that. */
+  function failureOf(thrown: unknown): CachectlError {
+    const error = asCachectlError(thrown)
+    if (!aborter.signal.aborted) return error
+    const reason = asCachectlError(aborter.signal.reason)
+    return reason.code === error.code ? error : reason
+  }
+
+  /** On stderr, and in the exit code. */
+  async function tell(error: CachectlError, given: Partial<ErrorFlags> | null): Promise<void> {
+    codes.push(error.exitCode)
+    const bug = error.code === 'UNEXPECTED' ? 'unexpected error' : 'error'
+    const stack = given?.verbose && error.cause instanceof Error ? `${printableLines(error.cause.stack ?? '')}\n` : ''
+    const line = `${bug}: ${printableLines(error.message)}\n`
+    const next = `  next: ${printableLines(error.hint)}\n`
+    await err.write(given?.quiet ? `${line}${stack}` : `${failures}${line}${next}${stack}`)
   }
   return session
 }
@@ -183,7 +212,7 @@ function printableLines(text: string): string {
 }
 
 /** Flags of a command line that could not be parsed, as far as they matter for how its error is told. */
-function flagsOf(argv: readonly string[]): Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'> {
+function flagsOf(argv: readonly string[]): ErrorFlags {
   const output = flagValue(argv, '-o', '--output')
   return {
     json: argv.includes('--json'),

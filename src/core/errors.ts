@@ -89,6 +89,7 @@ const ERRORS = {
   },
   SOURCE_FAILED: { exit: EXIT.source, hint: 'mend the source, then run it again' },
   SOURCE_INVALID: { exit: EXIT.usage, hint: 'mend the source in the config' },
+  OUTPUT_FAILED: { exit: EXIT.partial, hint: 'write the answer to a place that has room, and run it again' },
   INTERRUPTED: { exit: EXIT.sigint, hint: 'run the same command again; what is done is kept' },
   TERMINATED: { exit: EXIT.sigterm, hint: 'run the same command again; what is done is kept' },
   UNEXPECTED: {

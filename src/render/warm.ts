@@ -9,9 +9,8 @@ import { PLAIN_TABLE } from './table.ts'
 export function renderWarm(report: WarmReport, paint: ChalkInstance): string {
   const { redis } = report
   const role = redis.role === 'unknown' ? '' : ` ${redis.role}`
-  const lines = [
-    `${redis.endpoint}/${redis.database}${role}${redis.version ? `, ${redis.version}` : ''} (from ${redis.from})`,
-  ]
+  const server = `${redis.endpoint}/${redis.database}${role}${redis.version ? `, ${redis.version}` : ''} (from ${redis.from})`
+  const lines = [printable(server)]
   if (report.models.length > 0) lines.push(modelTable(report, paint))
   for (const model of report.models) {
     for (const { id, message } of model.errors)

@@ -34,6 +34,7 @@ export function testIo(given: Partial<Io> & { input?: string } = {}): TestIo {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    onUncaught: () => {},
     ...more,
   }
   const text = (name: 'stdout' | 'stderr') => Buffer.from(written[name], 'latin1').toString()

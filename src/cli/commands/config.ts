@@ -13,7 +13,7 @@ export async function configShowCommand(session: Session, { flags }: Invocation<
   if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above')
   const report = showConfig(config, redactUrl)
   if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
-  await session.out.write(renderConfig(report, await session.paint(flags)))
+  if (!flags.quiet) await session.out.write(renderConfig(report, await session.paint(flags)))
 }
 
 export async function configCheckCommand(session: Session, { flags }: Invocation<object>): Promise<void> {

@@ -18,5 +18,6 @@ export async function getCommand(session: Session, { args, flags }: Invocation<G
   if (!flags.quiet || !report.found)
     await session.err.write(renderAbout({ ...report, raw }, await session.paint(flags)))
   if (!report.found) return
-  await session.out.write(flags.raw && raw ? raw : renderValue({ ...report, raw }))
+  if (flags.raw && raw) await session.out.write(raw)
+  else if (!flags.quiet) await session.out.write(renderValue({ ...report, raw }))
 }

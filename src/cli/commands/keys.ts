@@ -1,6 +1,9 @@
-// `cachectl keys`: a stream of keys, a line or a JSON document each.
-import { safeJson } from '../../core/printable.ts'
+// `cachectl keys`: a stream of keys, a line each; with --json one document, written as they are found.
+import { asCachectlError, CachectlError } from '../../core/errors.ts'
+import { printable, safeJson } from '../../core/printable.ts'
+import { formatCount } from '../../core/units.ts'
 import { keys } from '../../ops/keys.ts'
+import { beginReport } from '../../ops/report-base.ts'
 import { renderKeys } from '../../render/keys.ts'
 import type { Invocation } from '../program.ts'
 import type { Session } from '../session.ts'
@@ -13,21 +16,35 @@ export interface KeysFlags {
 
 export async function keysCommand(session: Session, { args, flags }: Invocation<KeysFlags>): Promise<void> {
   const format = session.format(flags)
+  const { out, signal } = session
   const targets = await parseTargets(session, flags, args)
   const context = await session.context(flags)
   const age = flags.age ?? false
   const details = format !== 'table' || age || flags.verbose === true
+  const report = await beginReport(context)
   let found = 0
-  if (format === 'json') await session.out.write('[')
+  if (format === 'json') {
+    await out.write('{"command":"keys","keys":[')
+    session.failureJson = (error) => closing({ ...report(false), error })
+  }
   for await (const rows of keys(context, { ...targets, details, age, limit: flags.limit ?? null })) {
     const lines = rows.map((row) => safeJson(row))
-    if (format === 'table') await session.out.write(renderKeys(rows, { ttlAndSize: details, age }))
-    else if (format === 'ndjson') await session.out.write(`${lines.join('\n')}\n`)
-    else await session.out.write(`${found > 0 ? ',' : ''}\n${lines.join(',\n')}`)
+    if (format === 'ndjson') await out.write(`${lines.join('\n')}\n`)
+    else if (format === 'json') await out.write(`${found > 0 ? ',' : ''}\n${lines.join(',\n')}`)
+    else if (!flags.quiet) await out.write(renderKeys(rows, { ttlAndSize: details, age }))
     found += rows.length
-    if (session.out.closed) return
+    if (out.closed) return
   }
-  if (format === 'json') await session.out.write('\n]\n')
-  if (session.signal.aborted) return session.exit(session.stoppedBy())
-  if (found === 0) session.note(`no key matches ${args.join(' ')}; see what is there with: cachectl stats`)
+  if (signal.aborted) throw stoppedAfter(found, asCachectlError(signal.reason))
+  if (format === 'json') await out.write(`${closing(report())}\n`)
+  if (found === 0) session.note(`no key matches ${printable(args.join(' '))}; see what is there with: cachectl stats`)
+}
+
+/** The end of the document that begins with the keys. */
+function closing(rest: object): string {
+  return `\n],${safeJson(rest).slice(1)}`
+}
+
+function stoppedAfter(keys: number, { code, message }: CachectlError): CachectlError {
+  return new CachectlError(code, `${message}, after ${formatCount(keys)} keys: there may be more`)
 }

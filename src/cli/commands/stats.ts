@@ -38,7 +38,10 @@ export async function statsCommand(session: Session, { args, flags }: Invocation
   progress.end()
   if (!report.complete) session.exit(session.stoppedBy())
   if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
-  if (flags.quiet) return
+  if (flags.quiet) {
+    if (!report.complete) throw session.signal.reason
+    return
+  }
   const { stdoutIsTty, columns } = session.io
   await session.out.write(
     renderStats(report, { paint: await session.paint(flags), widthColumns: stdoutIsTty ? columns : null }),
