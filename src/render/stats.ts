@@ -93,7 +93,9 @@ function rateNow({ server }: StatsReport): string[] {
     ...(evictedKeys === null ? [] : [`${formatCount(evictedKeys)} evicted`]),
     ...(expiredKeys === null ? [] : [`${formatCount(expiredKeys)} expired`]),
     ...(fragmentationRatio === null ? [] : [`fragmentation ${fragmentationRatio.toFixed(2)}`]),
-    ...(connectedClients === null ? [] : [`${formatCount(connectedClients)} clients`]),
+    ...(connectedClients === null
+      ? []
+      : [`${formatCount(connectedClients)} ${connectedClients === 1 ? 'client' : 'clients'}`]),
   ]
   return parts.length === 0 ? [] : [parts.join(' · ')]
 }
