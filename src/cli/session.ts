@@ -88,7 +88,7 @@ export function createSession(io: Io): Session {
     },
     config(given) {
       loaded ??= loadConfig(io, given)
-      return loaded
+      return untilStopped(loaded, aborter.signal, 0)
     },
     async readConfig(given) {
       const { readConfig } = await import('../config/load.ts')
