@@ -1,11 +1,11 @@
 // `warm`: loads what the models declare into Redis, and says truly what came of it.
-import { hostname } from 'node:os'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
-import type { Control, ControlState, Lock, LockHolder, RedisIdentity, ServerInfo, Source } from '../ports.ts'
+import type { Control, ControlState, Lock, RedisIdentity, Source } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { warmDetails } from './warm-details.ts'
 import { plannedLists, warmLists } from './warm-lists.ts'
+import { takeModelLock } from './warm-lock.ts'
 import type { WarmOptions } from './warm-plan.ts'
 import {
   emptyCounts,
@@ -17,10 +17,7 @@ import {
   type WarmReport,
 } from './warm-report.ts'
 import { asSourceError, createModelRun, delay, ERRORS_KEPT, type WarmSettings } from './warm-run.ts'
-
-/** A run that was killed leaves its lock for no longer than this. */
-export const LOCK_MS = 30_000
-const LOCK_POLL_MS = 500
+import { compareWitnesses, type Witness, witness } from './warm-witness.ts'
 
 interface Run {
   context: OperationContext
@@ -44,7 +41,7 @@ export async function warm(
   const config = context.config
   if (!config) throw new CachectlError('CONFIG_NOT_FOUND', 'warm needs a config: it says what to load')
   const startedAtMs = context.clock.now()
-  const before = await witness(context)
+  const before = await witness(context.store)
   const run: Run = {
     context,
     config,
@@ -96,7 +93,8 @@ async function warmModel(run: Run, plan: ModelPlan): Promise<boolean> {
       if (plan.lists) await selectLists(run, source, plan)
       return false
     }
-    lock = await takeLock(run, plan)
+    const skipped = (reason: string) => void run.notWarmed.push({ model: plan.model.name, reason })
+    lock = await takeModelLock(run.context, run.control, plan, run.options.ifLocked, skipped)
     if (lock) await load(run, source, plan, lock, details)
     return false
   } catch (thrown) {
@@ -219,79 +217,13 @@ async function totalOf(plan: ModelPlan, source: Source, signal: AbortSignal): Pr
   return rows === null ? plan.limit : Math.min(rows, plan.limit ?? rows)
 }
 
-async function takeLock(run: Run, plan: ModelPlan): Promise<Lock | null> {
-  const { context, control, options } = run
-  const name = `warm:${plan.model.subject}${plan.tenant === null ? '' : `:${encodeURIComponent(plan.tenant)}`}`
-  const holder = `${hostname()}:${process.pid}`
-  let told = false
-  for (;;) {
-    const lock: Lock | LockHolder = await control.lock(name, holder, LOCK_MS)
-    if (lock.held) return lock
-    const who = `${plan.model.name} is being warmed by ${lock.holder} since ${lock.since}`
-    if (options.ifLocked === 'fail') throw new CachectlError('LOCKED', who, { hint: lockHint(lock) })
-    if (options.ifLocked === 'skip') {
-      context.emit({ event: 'note', level: 'info', message: `${who}: skipped` })
-      run.notWarmed.push({ model: plan.model.name, reason: `locked by ${lock.holder} since ${lock.since}` })
-      return null
-    }
-    if (!told) context.emit({ event: 'note', level: 'info', message: `${who}: waiting` })
-    told = true
-    await delay(LOCK_POLL_MS, context.signal)
-    if (context.signal.aborted) return null
-  }
-}
-
-function lockHint({ expiresInMs }: LockHolder): string {
-  const lapses =
-    expiresInMs === null ? '' : ` If that process is gone, its lock lapses in ${Math.ceil(expiresInMs / 1000)} s.`
-  return `wait for it with --if-locked wait, or leave it with --if-locked skip.${lapses}`
-}
-
-interface Witness {
-  identity: RedisIdentity
-  info: ServerInfo | null
-}
-
-async function witness(context: OperationContext): Promise<Witness> {
-  const identity = await context.store.identity()
-  return { identity, info: await context.store.info().catch(() => null) }
-}
-
-/** What may have undone the run behind its back: exit 0 only if nothing did. */
 async function verify(run: Run, before: Witness): Promise<WarmProblem[]> {
-  const problems: WarmProblem[] = []
-  const add = (message: string, hint: string) =>
-    problems.push({ model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
-  let after: Witness
-  let state: ControlState
   try {
-    after = await witness(run.context)
-    state = await run.control.read()
+    const after = { ...(await witness(run.context.store)), state: await run.control.read() }
+    return compareWitnesses({ ...before, state: run.state }, after, run.changed)
   } catch (thrown) {
     return [problemOf(null, asCachectlError(thrown))]
   }
-  const { evictedKeys } = after.info ?? { evictedKeys: null }
-  const again = 'run it again'
-  if (after.identity.runId !== before.identity.runId) add('Redis was restarted while warming', again)
-  else if (after.identity.replicationId !== before.identity.replicationId)
-    add('another server was promoted while warming', again)
-  if (state.incarnation !== run.state.incarnation)
-    add(
-      'the control data was lost while warming (FLUSHALL, eviction or failover): what was written before is dead',
-      again,
-    )
-  else if (run.changed || state.epoch !== run.state.epoch)
-    add('a wide invalidation or version bump came while warming: what was written before it may be dead', again)
-  if (evictedKeys === null || before.info?.evictedKeys == null)
-    add('INFO is refused, so evictions cannot be ruled out', 'give the user the right to run INFO (+info)')
-  else if (evictedKeys > before.info.evictedKeys) {
-    const evicted = evictedKeys - before.info.evictedKeys
-    add(
-      `Redis evicted ${evicted} keys while warming: its memory is full`,
-      'warm less (--limit), shorten TTLs, or give Redis more memory',
-    )
-  }
-  return problems
 }
 
 function newReport(plan: ModelPlan, namespace: string, strategy: string = plan.strategy): WarmModelReport {
