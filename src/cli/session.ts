@@ -136,12 +136,8 @@ export function createSession(io: Io): Session {
       if (!unknown) return [...argv]
       const [file, redis] = [flagValue(argv, '-c', '--config'), flagValue(argv, '--redis')]
       const given = { ...(file === undefined ? {} : { config: file }), ...(redis === undefined ? {} : { redis }) }
-      // A config that cannot be loaded is told when the command asks for it; until then the flag is just unknown.
-      const { config } = await session.config(given).catch(() => {
-        loaded = null
-        return { config: null }
-      })
-      const label = config?.tenantLabel
+      // What is wrong with a config comes first: without it, no one knows what the flag is.
+      const label = (await session.config(given)).config?.tenantLabel
       return argv.map((word) =>
         label && (word === `--${label}` || word.startsWith(`--${label}=`))
           ? word.replace(`--${label}`, '--tenant')

@@ -53,7 +53,7 @@ function write(key: Buffer, index: number): Promise<unknown> {
     case 5:
       return redis.call('SET', key, bytes)
     case 6:
-      return redis.call('SET', key, JSON.stringify({ [text]: text }), 'PX', 60_000)
+      return redis.call('SET', key, JSON.stringify({ [text]: text }), 'PX', 600_000)
     case 7:
       // What looks like an entry of ours and is none.
       return redis.call('SET', key, Buffer.concat([Buffer.from('cc1'), bytes]))
@@ -70,7 +70,7 @@ function expectNothingRaw<T extends { stdout: string; stderr: string }>(ended: T
 
 const run = async (argv: readonly string[], options?: SpawnOptions) => expectNothingRaw(await cachectl(argv, options))
 const inProcess = async (argv: readonly string[]) =>
-  expectNothingRaw(await runInProcess(argv, { cwd: tmpdir(), env: {} }))
+  expectNothingRaw(await runInProcess(argv, { cwd: tmpdir(), env: { REDIS_URL: redis.url } }))
 
 const here = () => ({ cwd: project.folder, env: { REDIS_URL: redis.url } })
 
@@ -79,11 +79,7 @@ describe.each(['with a config', 'without a config'])('%s', (which) => {
 
   it.each([
     [['stats']],
-    [['stats', '--by', 'pattern', '--top', '1000']],
-    [['stats', '--by', 'tenant']],
-    [['stats', '--by', 'type']],
-    [['stats', '--largest', '50']],
-    [['keys', 'all']],
+    [['stats', '--by', 'pattern', '--top', '1000', '--largest', '50']],
     [['keys', 'all', '--verbose', '--age']],
   ])('%j shows nothing raw', async (argv) => {
     const table = await run(argv, options())
@@ -161,8 +157,8 @@ it.each([
   ['a file', ['stats', '--config', `/nowhere/${NASTY_WORDS}.ts`], 2],
   ['a URL', ['stats', '--redis', `redis://${NASTY_WORDS}`], null],
 ] as [string, string[], number | null][])('what was typed is not printed raw either: %s', async (_, argv, exitCode) => {
-  const { stdout, stderr, exitCode: code } = await run(argv, here())
+  const { stdout, stderr, exitCode: code } = await inProcess(argv)
   if (exitCode !== null) expect(code, stderr).toBe(exitCode)
-  const json = await run([...argv, '--json'], here())
+  const json = await inProcess([...argv, '--json'])
   expect(() => JSON.parse(json.stdout), stdout).not.toThrow()
 })

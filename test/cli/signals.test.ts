@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort } from '../servers.ts'
-import { type CitiesProject, startCities } from './cities-project.ts'
+import { type App, startRows } from './app.ts'
 import { cachectl, createProject, type Project, type Running, start, until } from './spawned.ts'
 
 const SIGNALS = [
@@ -13,9 +13,9 @@ const SIGNALS = [
 /** Slow enough to be in the middle for many seconds. */
 const SLOWLY = ['--rate', '2000', '--batch', '100']
 
-let app: CitiesProject
+let app: App
 beforeAll(async () => {
-  app = await startCities({ limit: 30_000 })
+  app = await startRows(30_000)
 })
 afterAll(() => app?.stop())
 
@@ -41,7 +41,7 @@ describe.each(SIGNALS)('$signal in the middle of warm', ({ signal, exitCode, cod
     expect(report.problems).toEqual([expect.objectContaining({ code, hint: expect.stringMatching(/run .* again/) })])
     expect(await app.entries()).toBe(stopped)
     expect(report.totals.written).toBe(stopped)
-    expect((await app.controlKeys()).filter((key) => key.includes('lock'))).toEqual([])
+    expect(await app.locks()).toEqual([])
   })
 
   it('tells a person the same', async () => {
@@ -63,14 +63,14 @@ it('goes on where it was', async () => {
   const { exitCode, stdout } = await app.run(['warm', '--json'])
   expect(exitCode).toBe(0)
   expect(JSON.parse(stdout).totals).toMatchObject({
-    written: app.cities - there,
+    written: app.rows - there,
     skipped: { present: there },
   })
 })
 
 it('a deadline ends a run like Ctrl-C, with exit 3', async () => {
   await app.redis.call('FLUSHALL')
-  const { exitCode, stdout } = await app.run(['warm', ...SLOWLY, '--json', '--deadline', '1s'])
+  const { exitCode, stdout } = await app.run(['warm', ...SLOWLY, '--json', '--deadline', '2s'])
   expect(exitCode).toBe(3)
   expect(JSON.parse(stdout)).toMatchObject({
     complete: false,
@@ -101,7 +101,7 @@ describe('what never answers', () => {
       export default defineConfig({ redis: process.env.REDIS_URL, prefix: 'shop', namespaces: { detail: { ttl: '1h' } },
         models: { product: { source: ${source}, namespace: 'detail', tenant: false, warm: { strategy: 'all' } } } })`,
     )
-    const run = start(['warm', '--batch', '1', '--config', config], { env: app.env })
+    const run = start(['warm', '--batch', '1', '--config', config], { env: { REDIS_URL: app.redis.url } })
     await until(() => run.stderr().includes('hanging'))
     return run
   }

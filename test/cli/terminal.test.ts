@@ -3,12 +3,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type CitiesProject, startCities } from './cities-project.ts'
+import { type App, startRows } from './app.ts'
 import { cleanEnvironment, commandLine, until } from './spawned.ts'
 
-let app: CitiesProject
+let app: App
 beforeAll(async () => {
-  app = await startCities({ limit: 20_000 })
+  app = await startRows(20_000)
 })
 afterAll(() => app?.stop())
 
@@ -20,7 +20,7 @@ function onTerminal(argv: readonly string[], columns: number, env: Record<string
   const size = columns === 0 ? '' : `stty cols ${columns} rows 24; `
   const child = spawn('script', ['-qefc', `${size}exec ${words}`, '/dev/null'], {
     cwd: app.project.folder,
-    env: cleanEnvironment({ ...app.env, TERM: 'xterm-256color', ...env }),
+    env: cleanEnvironment({ REDIS_URL: app.redis.url, TERM: 'xterm-256color', ...env }),
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let shown = ''
@@ -51,7 +51,7 @@ describe.runIf(process.platform === 'linux')('on a terminal', () => {
     expect(await run.ended).toBe(130)
     expect(run.shown()).toContain('interrupted: stopped where it was')
     expect(run.shown().lastIndexOf('\x1b[?25h')).toBeGreaterThan(run.shown().lastIndexOf('\x1b[?25l'))
-    expect((await app.controlKeys()).filter((key) => key.includes('lock'))).toEqual([])
+    expect(await app.locks()).toEqual([])
   })
 
   it('a terminal without a width gets no bar, and the same facts', async () => {

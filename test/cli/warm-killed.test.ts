@@ -1,13 +1,13 @@
 // kill -9 in the middle of a warm run: the next one waits for the lock to lapse, and then nothing is missing and nothing is twice.
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type CitiesProject, startCities } from './cities-project.ts'
+import { type CitiesApp, startCities } from './app.ts'
 import { until } from './spawned.ts'
 
 /** What a killed run may hold others up. */
 const LOCK_LAPSES_MS = 30_000
 const LOCK = 'world~lock:warm:city'
 
-let app: CitiesProject
+let app: CitiesApp
 beforeAll(async () => {
   app = await startCities()
 })
@@ -23,7 +23,7 @@ it('goes on after kill -9, within 30 s', async () => {
   const held = JSON.parse(String(await app.redis.call('GET', LOCK)))
   expect(held.holder).toMatch(new RegExp(`:${first.child.pid}$`))
   const before = await app.entries()
-  expect(before).toBeLessThan(app.cities)
+  expect(before).toBeLessThan(app.rows)
 
   const refused = await app.run(['warm', '--json'])
   expect(refused.exitCode).toBe(5)
@@ -44,10 +44,10 @@ it('goes on after kill -9, within 30 s', async () => {
   expect(stderr).toContain(`${held.holder} since ${held.since}: waiting`)
   const { selected, written, skipped: left } = JSON.parse(report).totals
   expect({ selected, written, present: left.present }).toEqual({
-    selected: app.cities,
-    written: app.cities - before,
+    selected: app.rows,
+    written: app.rows - before,
     present: before,
   })
-  expect(await app.entries()).toBe(app.cities)
+  expect(await app.entries()).toBe(app.rows)
   expect(await app.redis.call('EXISTS', LOCK)).toBe(0)
 })

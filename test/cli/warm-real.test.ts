@@ -1,12 +1,13 @@
 // 135,000 real rows from a real PostgreSQL, by the program itself: what it reports, what is there, and how exact its versions are.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { decodeHeader } from '../../src/core/entry.ts'
-import { type CitiesProject, startCities } from './cities-project.ts'
+import { type CitiesApp, startCities } from './app.ts'
+import { until } from './spawned.ts'
 
 const SAMPLE = 500
 const VERSION = `to_char(updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 
-let app: CitiesProject
+let app: CitiesApp
 // biome-ignore lint/suspicious/noExplicitAny: reports are looked into as other programs would
 let report: any
 
@@ -32,7 +33,7 @@ const COUNTS = {
 
 describe('warm, of all cities', () => {
   it('reports every field, in its type', () => {
-    expect(app.cities).toBeGreaterThan(135_000)
+    expect(app.rows).toBeGreaterThan(135_000)
     expect(report).toMatchObject({
       command: 'warm',
       ok: true,
@@ -57,14 +58,14 @@ describe('warm, of all cities', () => {
   it('balances, and tells what is there', async () => {
     const { selected, loaded, written, failed, skipped, bytes } = report.totals
     expect({ selected, loaded, written, failed }).toEqual({
-      selected: app.cities,
-      loaded: app.cities,
-      written: app.cities,
+      selected: app.rows,
+      loaded: app.rows,
+      written: app.rows,
       failed: 0,
     })
     expect(written + failed + skipped.present + skipped.newer + skipped.invalidated).toBe(selected)
-    expect(await app.entries()).toBe(app.cities)
-    expect(bytes).toBeGreaterThan(app.cities * 100)
+    expect(await app.entries()).toBe(app.rows)
+    expect(bytes).toBeGreaterThan(app.rows * 100)
     const { durationMs: _total, ...totals } = report.totals
     expect(report.models[0]).toMatchObject(totals)
   })
@@ -73,7 +74,7 @@ describe('warm, of all cities', () => {
     const { rows } = await app.postgres.pool().query('select id from city order by random() limit $1', [SAMPLE])
     const keys = rows.map(({ id }) => `world:v1:detail:city:${id}`)
     expect(await app.redis.call('EXISTS', ...keys)).toBe(SAMPLE)
-    expect((await app.controlKeys()).filter((key) => key.includes('lock'))).toEqual([])
+    expect(await app.locks()).toEqual([])
   })
 
   it('knows the version of each row to the microsecond', async () => {
@@ -102,17 +103,35 @@ describe('warm, of all cities', () => {
     const { exitCode, stdout } = await app.run(['warm', '--json'], { env: { TZ: 'America/St_Johns' } })
     expect(exitCode).toBe(0)
     expect(JSON.parse(stdout).totals).toMatchObject({
-      selected: app.cities,
+      selected: app.rows,
       written: rows.length,
-      skipped: { present: app.cities - rows.length, newer: 0, invalidated: 0 },
+      skipped: { present: app.rows - rows.length, newer: 0, invalidated: 0 },
     })
   })
 
   it('is measured by `stats` as what it is', async () => {
     const { stdout } = await app.run(['stats', '--full', '--json'])
     const { groups, total, method } = JSON.parse(stdout)
-    expect({ method, keys: total.keys }).toEqual({ method: 'full', keys: app.cities })
+    expect({ method, keys: total.keys }).toEqual({ method: 'full', keys: app.rows })
     expect(groups).toHaveLength(1)
-    expect(groups[0]).toMatchObject({ namespace: 'detail', subject: 'city', keys: app.cities, noTtlKeys: 0 })
+    expect(groups[0]).toMatchObject({ namespace: 'detail', subject: 'city', keys: app.rows, noTtlKeys: 0 })
+  })
+})
+
+describe.each([
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const)('%s at full speed', (name, code) => {
+  it(`ends with ${code}, and the report is true`, async () => {
+    await app.redis.call('FLUSHALL')
+    const run = app.start(['warm', '--json'])
+    await until(async () => (await app.entries()) > 10_000)
+    run.child.kill(name)
+    const { exitCode, stdout } = await run.ended
+    expect(exitCode).toBe(code)
+    const there = await app.entries()
+    expect(there).toBeLessThan(app.rows)
+    expect(JSON.parse(stdout).totals).toMatchObject({ written: there, failed: 0 })
+    expect(await app.locks()).toEqual([])
   })
 })

@@ -11,6 +11,7 @@ import { renderWarm } from '../../render/warm.ts'
 import type { Invocation } from '../program.ts'
 import { openProgress } from '../progress.ts'
 import type { Session } from '../session.ts'
+import { untilStopped } from '../until-stopped.ts'
 
 export interface WarmFlags {
   strategy?: Strategy
@@ -43,7 +44,7 @@ export async function warmCommand(session: Session, { args, flags }: Invocation<
     ifLocked,
     tenant,
   } = flags
-  const ids = idsFlag === undefined ? undefined : await readIds(session, idsFlag)
+  const ids = idsFlag === undefined ? undefined : await untilStopped(readIds(session, idsFlag), session.signal, 0)
   const given = { strategy, ids, critical, missing, refresh, limit, since, rate, tenant }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   const options: WarmOptions = { targets: args, concurrency, batch, ifLocked, dryRun, ...set }
