@@ -131,6 +131,11 @@ async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, detai
   const startedMs = performance.now()
   await warmDetails(modelRun, details)
   details.durationMs = Math.round(performance.now() - startedMs)
+  if (settings.mode === 'refresh' && !source.load && details.skipped.present > 0) {
+    const message = `${details.skipped.present} entries of ${details.model} were left as they are: without versions nobody knows which is newer`
+    const hint = 'give the source `updatedAt`, or `load`, so that rows can be loaded after their entries were seen'
+    run.problems.push({ model: details.model, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
+  }
   if (source.reads === 'stream' && !source.load && details.skipped.invalidated > 0) {
     const message = `${details.skipped.invalidated} rows of ${details.model} were invalidated while its stream was read, and are not warmed`
     const hint = 'run it again, or give the source `load`, so that such rows can be loaded again'

@@ -149,7 +149,9 @@ describe('warm, between two of its steps', () => {
     expect(await cachedAt(KEY)).toEqual({ id: 1, n: 1 })
     const streamed = source(() => [], { reads: 'stream', select: notes.select })
     delete (streamed as Partial<Source>).load
-    expect((await run([aModel('note', streamed)], { refresh: true })).totals).toMatchObject({ skipped: { present: 1 } })
+    const left = await run([aModel('note', streamed)], { refresh: true })
+    expect(left).toMatchObject({ exitCode: 3, ok: false, totals: { skipped: { present: 1 } } })
+    expect(left.problems[0]?.hint).toContain('`updatedAt`')
   })
 
   it('writes the newest of a row that comes twice in a page', async () => {
