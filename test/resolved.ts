@@ -13,6 +13,11 @@ export function aNamespace(name: string, given: Partial<ResolvedNamespace> = {})
     format: 'envelope',
     keyPattern: null,
     versionKey: null,
+    negativeTtlMs: null,
+    softTimeoutMs: null,
+    hardTimeoutMs: null,
+    beta: 1,
+    l1: null,
     ...given,
   }
 }
@@ -33,6 +38,7 @@ export function aModel(name: string, source: Source, given: Partial<ResolvedMode
     jitter: 0,
     key: null,
     join: [],
+    validateMs: null,
     critical: false,
     enabled: true,
     warm: { strategy: 'all', limit: null, sinceMs: null, ids: null },

@@ -36,6 +36,12 @@ export interface LifetimeOptions {
   grace?: Duration
   /** entries larger than this are compressed (`'4kb'`); `false`: none */
   compress?: { above: Size } | false
+  /** how long `null` and `undefined` are cached (`false`: they are not) */
+  negativeTtl?: Duration | false
+  /** `soft`: after so long a stale value is given, where there is one; `hard`: after so long the loader is given up (none) */
+  timeout?: { soft?: Duration; hard?: Duration }
+  /** how eagerly entries are made anew before they end: 1 is the optimum of XFetch, 0 is never (1) */
+  beta?: number
 }
 
 export interface BudgetOptions {
@@ -54,6 +60,8 @@ export interface NamespaceOptions extends Omit<LifetimeOptions, 'ttl'> {
   key?: string
   /** of a raw namespace: the key that holds its version (`'cache_version:{subject}'`) */
   versionKey?: string
+  /** keeps entries in the memory of each process as well: at most so many (10,000) of so many bytes together (`'64mb'`) */
+  l1?: boolean | { maxEntries?: number; maxMemory?: Size }
 }
 
 export interface ListOptions<Namespace extends string = string> {
@@ -112,6 +120,8 @@ export interface ModelOptions<Namespace extends string = string, Model extends s
   jitter?: number
   /** what the key of a detail entry ends with (its id) */
   key?: (row: AnyRow) => string | number | bigint
+  /** whether a hit is compared with the row's version: on each read, after this time, or not (false); needs a source that loads by id */
+  validate?: 'always' | Duration | false
   /** `warm --critical` takes these (false) */
   critical?: boolean
   /** (true) */

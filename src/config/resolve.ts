@@ -26,6 +26,9 @@ export const DEFAULTS = {
   listSize: 20,
   listPages: 1,
   listTop: 50,
+  beta: 1,
+  l1Entries: 10_000,
+  l1Bytes: 64 * 1024 * 1024,
   env: 'development',
 } as const
 
@@ -98,6 +101,8 @@ function resolveNamespace({ defaults }: ReadConfig, name: string, namespace: Rea
   // what other software writes has the TTL that it gives it, unless the config knows better
   const ttlMs = namespace.ttl === undefined ? (raw ? null : (defaults?.ttl ?? DEFAULTS.ttlMs)) : namespace.ttl
   const compress = namespace.compress ?? defaults?.compress
+  const negativeTtl = namespace.negativeTtl ?? defaults?.negativeTtl
+  const { l1 } = namespace
   return Object.freeze({
     name,
     ttlMs,
@@ -108,7 +113,16 @@ function resolveNamespace({ defaults }: ReadConfig, name: string, namespace: Rea
     format: namespace.format ?? 'envelope',
     keyPattern: namespace.key ?? null,
     versionKey: namespace.versionKey ?? null,
+    negativeTtlMs: negativeTtl === undefined || negativeTtl === false ? null : negativeTtl,
+    softTimeoutMs: namespace.timeout?.soft ?? defaults?.timeout?.soft ?? null,
+    hardTimeoutMs: namespace.timeout?.hard ?? defaults?.timeout?.hard ?? null,
+    beta: namespace.beta ?? defaults?.beta ?? DEFAULTS.beta,
+    l1: l1 === undefined || l1 === false ? null : resolveNear(l1 === true ? {} : l1),
   })
+}
+
+function resolveNear(l1: { maxEntries?: number | undefined; maxMemory?: number | undefined }): ResolvedNamespace['l1'] {
+  return Object.freeze({ maxEntries: l1.maxEntries ?? DEFAULTS.l1Entries, maxBytes: l1.maxMemory ?? DEFAULTS.l1Bytes })
 }
 
 function resolveBudget(budget: NonNullable<ReadNamespace['budget']>): Budget {
@@ -146,6 +160,7 @@ function resolveModel(read: ReadConfig, name: string, model: ReadModel): Resolve
         Object.freeze({ field, model: join.model ?? '', on: join.on ?? '' }),
       ),
     ),
+    validateMs: model.validate === 'always' ? 0 : model.validate || null,
     critical: model.critical ?? false,
     enabled: model.enabled ?? true,
     warm: model.warm ? resolveWarm(model.warm) : null,

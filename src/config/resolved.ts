@@ -30,6 +30,14 @@ export interface ResolvedNamespace {
   /** of raw namespaces: the glob its keys match, or the template `{subject}:v{version}:{rest}` */
   keyPattern: string | null
   versionKey: string | null
+  /** null: null and undefined are not cached */
+  negativeTtlMs: number | null
+  softTimeoutMs: number | null
+  hardTimeoutMs: number | null
+  /** of probabilistic early refresh; 0: none */
+  beta: number
+  /** null: entries are not kept in the memory of processes */
+  l1: { maxEntries: number; maxBytes: number } | null
 }
 
 export interface ResolvedList {
@@ -77,6 +85,8 @@ export interface ResolvedModel {
   key: ((row: Row) => string | number | bigint) | null
   /** Related rows joined into detail entries: field name -> how to load them for a whole batch. */
   join: readonly ResolvedJoin[]
+  /** a hit is compared with the row's version after this time; 0: always, null: never */
+  validateMs: number | null
   critical: boolean
   enabled: boolean
   warm: ResolvedWarm | null

@@ -40,15 +40,38 @@ const budget: typeof namespaceLimits = Object.assign(
   { fields: namespaceLimits.fields },
 )
 
+/** `false` is an answer here: not at all. */
+const durationOrFalse: Reader<number | false> = (value, place) => (value === false ? false : duration(1)(value, place))
+
+const beta: Reader<number> = (value, place) => {
+  if (value === undefined || (typeof value === 'number' && value >= 0 && value <= 10)) return value
+  return wrong(place, value, 'a number from 0 to 10')
+}
+
+const behaviour = {
+  grace: duration(0),
+  jitter,
+  compress,
+  negativeTtl: durationOrFalse,
+  timeout: object({ soft: duration(1), hard: duration(1) }),
+  beta,
+}
+
+const nearLimits = object({ maxEntries: integer(1, LARGE), maxMemory: size })
+const l1: Reader<boolean | NonNullable<ReturnType<typeof nearLimits>>> = (value, place) =>
+  typeof value === 'boolean' ? value : nearLimits(value, place)
+
+const validate: Reader<'always' | number | false> = (value, place) =>
+  value === 'always' ? 'always' : durationOrFalse(value, place)
+
 const namespace = object({
   ttl,
-  jitter,
-  grace: duration(0),
-  compress,
+  ...behaviour,
   budget,
   format: oneOf('raw'),
   key: text,
   versionKey: text,
+  l1,
 })
 
 type Scalar = string | number | boolean | null
@@ -124,6 +147,7 @@ const model = object({
   grace: duration(0),
   jitter,
   key: fn<(row: Row) => string | number | bigint>('a function of the row'),
+  validate,
   critical: flag,
   enabled: flag,
   warm,
@@ -164,7 +188,7 @@ export const schema = object({
   prefix: name,
   version: integer(1, LARGE),
   tenant: object({ label }),
-  defaults: object({ ttl: duration(1), jitter, grace: duration(0), compress }),
+  defaults: object({ ttl: duration(1), ...behaviour }),
   namespaces: record(checkName, namespace),
   models: record(checkName, model),
   budget: object(limits),

@@ -89,6 +89,59 @@ export function readGenerations(fields: Iterable<readonly [field: string, value:
   return { incarnation, generations: { global, namespaces, subjects, tenants, tenantSubjects } }
 }
 
+/**
+ * Random text, new after every change of the generations hash: a read that finds the one which it knows need not read the hash. It is set after the
+ * hash, so whoever finds the new text finds the new hash.
+ */
+export function revisionKey(prefix: string): string {
+  return `${prefix}~revision`
+}
+
+/** Prefix of the fields of the generations hash that name the versions of the code whose entries an invalidation must cover. */
+export const CODE_VERSION_FIELD = 'code:'
+
+/** Field of the generations hash: the replication id of the server under which its entries were written. */
+export const HISTORY_FIELD = 'history'
+
+/**
+ * Names of stamps, as entries hold them: a tag, all lists and counts of a model, all rows of a model that is related to another. Those of a
+ * tenant are other stamps than those of all.
+ */
+export function stampName(kind: 'tag' | 'lists' | 'rows', name: string, tenant: string | null): string {
+  const own = `${kind}:${encodeText(name, `the name of a ${kind} stamp`)}`
+  return tenant === null ? own : `tenant:${encodeText(tenant, 'the tenant')}:${own}`
+}
+
+/** Key of a stamp: random text while entries with the tag are good; an invalidation deletes it. */
+export function stampKey(prefix: string, name: string): string {
+  return `${prefix}~stamp:${name}`
+}
+
+/** The last invalidations of stamps, newest first, as text: `token name\n…`. For stamps that are named while a load is under way. */
+export function stampLogKey(prefix: string): string {
+  return `${prefix}~stamp-log`
+}
+
+/** Hash of the processes that hold entries in their own memory, and of when the hash was made. */
+export function processesKey(prefix: string): string {
+  return `${prefix}~processes`
+}
+
+/** Pub/sub channel of invalidations. */
+export function busChannel(prefix: string): string {
+  return `${prefix}~bus`
+}
+
+/** Pub/sub channel on which those who wait for a load of this entry are woken. */
+export function filledChannel(prefix: string, key: string): string {
+  return `${prefix}~filled:{${key}}`
+}
+
+/** Hash of what was read and loaded in one minute: `minute` is whole minutes since 1970. */
+export function countersKey(prefix: string, minute: number): string {
+  return `${prefix}~counters:${minute}`
+}
+
 /** Fence of a subject: what a bulk write watches, and what an invalidation changes. */
 export function fenceKey(prefix: string, subject: string): string {
   return `${prefix}~fence:${encodeText(subject, 'the subject')}`

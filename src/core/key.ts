@@ -6,17 +6,27 @@ import { encodeText, invalidKey } from './key-text.ts'
 import { printable } from './printable.ts'
 
 export {
+  busChannel,
+  CODE_VERSION_FIELD,
+  countersKey,
   EPOCH_FIELD,
   fenceKey,
+  filledChannel,
   type Generations,
   generationsKey,
+  HISTORY_FIELD,
   INCARNATION_FIELD,
   isControlKey,
   leaseKey,
   lockKey,
+  processesKey,
   readGenerations,
+  revisionKey,
   type Scope,
   scopeField,
+  stampKey,
+  stampLogKey,
+  stampName,
   tenantSubjectScope,
 } from './control-key.ts'
 export type { EntryAddress, KeyTokens, ParsedKey } from './key-parse.ts'
