@@ -123,6 +123,8 @@ export interface Kernel {
   key(place: Place): Promise<string>
   /** One command, within the deadline. @throws CachectlError where Redis is away */
   command(...args: readonly (string | number | Buffer)[]): Promise<Reply>
+  /** Several, answered in their order; error replies are values. @throws CachectlError where Redis is away */
+  commands(commands: readonly (readonly (string | number | Buffer)[])[]): Promise<readonly Reply[]>
   /** Of what is not the caller's fault and changes nothing for them: goes to `onError`. */
   report(error: unknown): void
   /** Waits for what is under way, flushes counters, closes connections. */

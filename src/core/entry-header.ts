@@ -94,6 +94,14 @@ export function createHeaderWriter(meta: BatchMeta): (codec: Codec, row: RowMeta
   }
 }
 
+/** Grace and fresh-until as they stand in a header: for a script that changes them in place, at offsets 22 and 48. */
+export function lifetimeFields(graceMs: number, freshUntilMs: number | null): { grace: string; freshUntil: string } {
+  return {
+    grace: base36(graceMs, 9, 'graceMs'),
+    freshUntil: freshUntilMs === null ? NEVER : base36(freshUntilMs, 9, 'freshUntilMs'),
+  }
+}
+
 /** Rows of a batch are written in the same millisecond, and took the same time. */
 function remembering(write: (value: number) => string): (value: number) => string {
   let last = Number.NaN

@@ -20,6 +20,7 @@ export {
   type EntryHeader,
   HEADER_PROBE_BYTES,
   type HeaderFailure,
+  lifetimeFields,
   type TagStamp,
 } from './entry-header.ts'
 export { compareVersions, type VersionOrder } from './version-order.ts'

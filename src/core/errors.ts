@@ -87,6 +87,7 @@ const ERRORS = {
     exit: EXIT.unexpected,
     hint: 'the server answered with an error that cachectl does not know; please report it',
   },
+  LOADER_TIMEOUT: { exit: EXIT.source, hint: 'mend the source, or raise `timeout.hard`' },
   SOURCE_FAILED: { exit: EXIT.source, hint: 'mend the source, then run it again' },
   SOURCE_INVALID: { exit: EXIT.usage, hint: 'mend the source in the config' },
   OUTPUT_FAILED: { exit: EXIT.partial, hint: 'write the answer to a place that has room, and run it again' },

@@ -1,0 +1,296 @@
+// The kernel: reads, loads, writes and invalidations of one process, over one link to Redis. Its parts have files of their own; this one joins them.
+import type { ResolvedConfig } from '../config/resolved.ts'
+import { lifetimeFields } from '../core/entry.ts'
+import { CachectlError } from '../core/errors.ts'
+import { leaseKey, revisionKey, stampKey } from '../core/key.ts'
+import { TOUCH } from '../core/lease-script.ts'
+import { CAPTURE_STAMP } from '../core/stamp-script.ts'
+import type { Clock, Lane, Random, Reply } from '../ports.ts'
+import { createControlMirror, type Run } from './control-mirror.ts'
+import type { Counters } from './counters.ts'
+import { encode } from './encoding.ts'
+import { createFlights } from './flights.ts'
+import { applyChange, createBacklog, notApplied } from './invalidating.ts'
+import type { Change, Invalidated, Kernel, Write } from './kernel.ts'
+import type { LeadContext } from './leading.ts'
+import { stampTtlOf } from './leading.ts'
+import { type Commands, createLink, failedReply, type Link } from './link.ts'
+import { createGate } from './load-control.ts'
+import { createLoading } from './loading.ts'
+import { createReader } from './reading.ts'
+import type { Announcement, Near } from './tiers.ts'
+import { newToken } from './token.ts'
+
+export interface KernelOptions {
+  config: ResolvedConfig
+  openLane(): Promise<Lane>
+  clock: Clock
+  random: Random
+  counters: Counters
+  near: Near | null
+  /** how long a call waits for Redis */
+  deadlineMs: number
+  /** loaders at once while Redis is away */
+  sourceConcurrency: number
+  production: boolean
+  /** rejects instead of going on without Redis */
+  strict: boolean
+  onError(error: unknown): void
+}
+
+/** For what is not on the way of a request: scans, sweeps, what was kept while Redis was away. */
+const UNHURRIED_MS = 10_000
+/** `close` waits so long for what is under way. */
+const CLOSE_WITHIN_MS = 2_000
+
+export function createKernel(options: KernelOptions): Kernel {
+  const { config, clock, random, counters, near, deadlineMs, strict } = options
+  const { prefix, tenantLabel } = config
+  const writer = newToken().slice(0, 8)
+  const control = createControlMirror(config)
+  const backlog = createBacklog()
+  const flights = createFlights()
+  const closing = new AbortController()
+  const report = (error: unknown): void => {
+    try {
+      options.onError(error)
+    } catch {
+      // What the application does with errors must not become one here.
+    }
+  }
+
+  const catchUp = async (run: Run): Promise<Announcement | null> => {
+    const change = backlog.take()
+    if (change === null) return null
+    try {
+      return (await applyChange(prefix, tenantLabel, change, control, run)).announcement
+    } catch (error) {
+      backlog.add(change)
+      throw error
+    }
+  }
+  /** Nobody waits for it: who was told `queued` has gone on. */
+  const tell = (late: Announcement | null): void => {
+    if (late !== null) near?.announce(late).catch(report)
+  }
+  const link: Link = createLink({
+    open: options.openLane,
+    async prepare(run, lane) {
+      near?.clear()
+      await control.checkHistory(run)
+      await control.sync(run)
+      const late = await catchUp(run)
+      await near?.attach(lane)
+      tell(late)
+    },
+    resume: async (run) => tell(await catchUp(run)),
+    onDown(error) {
+      near?.clear()
+      report(error)
+    },
+  })
+  near?.onBumped(() => control.outdated())
+
+  const reader = createReader({
+    config,
+    link,
+    control,
+    clock,
+    near,
+    onUndecodable: (place) => counters.count('error', place),
+  })
+  const context: LeadContext = {
+    config,
+    clock,
+    random,
+    counters,
+    writer,
+    production: options.production,
+    report,
+    link,
+    reader,
+    flights,
+    near,
+    closing: closing.signal,
+    deadlineMs,
+    throttle: createGate(options.sourceConcurrency),
+  }
+  const loading = createLoading(context, control, strict)
+  const until = () => performance.now() + deadlineMs
+  const unhurried: Run = (build) => link.run(build, UNHURRIED_MS)
+
+  const command = async (...args: readonly (string | number | Buffer)[]): Promise<Reply> => {
+    const [reply = null] = await link.run((page) => page.add(...args), deadlineMs)
+    const failed = failedReply([reply])
+    if (failed) throw failed
+    return reply
+  }
+
+  const invalidate = async (change: Change): Promise<Invalidated> => {
+    // Nothing that this process has or has under way is given to whoever asks after this.
+    forget(change)
+    try {
+      const applied = await applyChange(prefix, tenantLabel, change, control, boundedRun(link, change, deadlineMs))
+      flights.forgetAll()
+      near?.drop(applied.announcement)
+      const acknowledged = near ? await near.announce(applied.announcement) : NOBODY
+      return { status: 'applied', acknowledged, deleted: applied.deleted }
+    } catch (error) {
+      if (error instanceof CachectlError && USER_ERRORS.has(error.code)) throw error
+      backlog.add(change)
+      near?.clear()
+      // Nothing of it is trusted until this has been applied.
+      if (link.up) link.distrust(error as Error)
+      report(error)
+      if (strict) throw notApplied(error)
+      return { status: 'queued', acknowledged: NOBODY, deleted: null }
+    }
+  }
+  /** What is under way may not be shared any more; where it holds a lease, Redis tells, but Redis may be away. */
+  const forget = (change: Change): void => {
+    loading.forgetUnleased()
+    const mirror = control.current
+    const named = change.entries?.length && !change.stamps?.length && !change.scopes?.length && !change.pattern
+    if (mirror === null || !named || !link.up) flights.forgetAll()
+    else for (const place of change.entries ?? []) for (const key of mirror.keysOf(place)) flights.forget(key)
+  }
+
+  const writeAll = async (writes: readonly Write[]): Promise<boolean> => {
+    const limit = until()
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const mirror = await reader.mirror(limit)
+      const names = [...new Set(writes.flatMap((write) => write.policy.stamps))]
+      const stamps = await captureStamps(link, prefix, names, writes, deadlineMs)
+      const encoded = writes.flatMap((write) => {
+        const entry = encodeWrite(write, stamps, mirror.incarnation)
+        return entry === null ? [] : [{ key: mirror.keyOf(write.place), entry, place: write.place }]
+      })
+      const replies = await link.run((page) => {
+        page.add('GET', revisionKey(prefix))
+        for (const { key, entry } of encoded) {
+          // A load under way is older than what is written here.
+          page.add('UNLINK', leaseKey(prefix, key))
+          page.addSet(key, entry.bytes, entry.ttlMs, false, entry.sizeBytes)
+        }
+      }, deadlineMs)
+      const failed = failedReply(replies)
+      if (failed) throw failed
+      for (const { place, key } of encoded) {
+        flights.forget(key)
+        counters.count('set', place)
+      }
+      near?.drop({ keys: encoded.map(({ key }) => key), stamps: [], bumped: false, pattern: null })
+      if (String(replies[0]) === mirror.revision) return encoded.length === writes.length
+      await control.sync((build) => link.run(build, deadlineMs))
+    }
+    return false
+  }
+  const encodeWrite = (
+    { place, policy, value, sourceVersion = null }: Write,
+    stamps: ReadonlyMap<string, string>,
+    incarnation: string,
+  ) => {
+    const negative = value === null || value === undefined
+    if (negative && policy.negativeTtlMs === null) return null
+    const tags = policy.stamps.map((tag) => ({ tag, stamp: stamps.get(tag) as string }))
+    const life = negative ? { ...policy, ttlMs: policy.negativeTtlMs } : policy
+    try {
+      return encode(value, life, context, { incarnation, writer, tags, deltaMs: 0, sourceVersion })
+    } catch (error) {
+      counters.count('uncacheable', place)
+      if (!options.production) throw error
+      report(error)
+      return null
+    }
+  }
+
+  return {
+    config,
+    clock,
+    random,
+    counters,
+    writer,
+    production: options.production,
+    read: loading.read,
+    load: loading.load,
+    loadMany: loading.loadMany,
+    refresh: loading.refresh,
+    async write(writes) {
+      if (writes.length === 0) return true
+      try {
+        return await writeAll(writes)
+      } catch (error) {
+        if (error instanceof CachectlError && USER_ERRORS.has(error.code)) throw error
+        report(error)
+        // What is there is older than what was to be written.
+        await invalidate({ entries: writes.map((write) => write.place) })
+        if (strict) throw error
+        return false
+      }
+    },
+    async touch(place, policy) {
+      try {
+        const mirror = await reader.mirror(until())
+        const freshUntilMs = policy.ttlMs === null ? null : clock.now() + policy.ttlMs
+        const { grace, freshUntil } = lifetimeFields(policy.ttlMs === null ? 0 : policy.graceMs, freshUntilMs)
+        const ttlMs = policy.ttlMs === null ? '' : policy.ttlMs + policy.graceMs
+        return (await command('EVAL', TOUCH, 1, mirror.keyOf(place), grace, freshUntil, ttlMs)) === 1
+      } catch (error) {
+        report(error)
+        if (strict) throw error
+        return false
+      }
+    },
+    invalidate,
+    async key(place) {
+      return (await reader.mirror(until())).keyOf(place)
+    },
+    command,
+    commands: async (commands) => {
+      const replies = await link.run((page) => {
+        for (const args of commands) page.add(...args)
+      }, deadlineMs)
+      return replies
+    },
+    report,
+    async close() {
+      await loading.settled(CLOSE_WITHIN_MS)
+      if (link.up) await catchUp(unhurried).catch(report)
+      if (backlog.size > 0)
+        report(new CachectlError('REDIS_UNREACHABLE', `${backlog.size} invalidations were not applied: Redis was away`))
+      closing.abort(new CachectlError('REDIS_UNREACHABLE', 'the cache has been closed'))
+      await near?.close()
+      link.close()
+    },
+  }
+}
+
+const NOBODY = { processes: 0, of: 0, lapsed: false } as const
+
+/** Thrown to the caller whatever the state of Redis. */
+const USER_ERRORS: ReadonlySet<string> = new Set(['USAGE', 'KEY_INVALID', 'PATTERN_INVALID'])
+
+/** A pattern is scanned for; anything else keeps the deadline of a request. */
+function boundedRun(link: Link, change: Change, deadlineMs: number): Run {
+  return (build: (page: Commands) => void) => link.run(build, change.pattern ? UNHURRIED_MS : deadlineMs)
+}
+
+async function captureStamps(
+  link: Link,
+  prefix: string,
+  names: readonly string[],
+  writes: readonly Write[],
+  deadlineMs: number,
+): Promise<ReadonlyMap<string, string>> {
+  if (names.length === 0) return new Map()
+  const ttlOf = (name: string): number | '' => {
+    const ttls = writes.filter(({ policy }) => policy.stamps.includes(name)).map(({ policy }) => stampTtlOf(policy))
+    return ttls.some((ttl) => ttl === '') ? '' : Math.max(...(ttls as number[]))
+  }
+  const replies = await link.run((page) => {
+    for (const name of names) page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), ttlOf(name))
+  }, deadlineMs)
+  const failed = failedReply(replies)
+  if (failed) throw failed
+  return new Map(names.map((name, index) => [name, String(replies[index])]))
+}

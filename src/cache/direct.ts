@@ -1,0 +1,205 @@
+// Direct use of the cache: get, set, getOrSet and the rest, by namespace and path.
+import { CachectlError } from '../core/errors.ts'
+import { idText } from '../core/key.ts'
+import { printable } from '../core/printable.ts'
+import type { Id } from '../ports.ts'
+import type { Found, Invalidated, Kernel, Place, Policy } from './kernel.ts'
+import { asLoad, type CallOptions, type LoaderContext, loaderContext, namespaceOf, policyOf } from './policy.ts'
+import { createRaw, type Raw } from './raw.ts'
+import type { StandardSchema } from './standard-schema.ts'
+import type { Surface } from './surface.ts'
+import { loadValidated, readValidated } from './validation.ts'
+
+/** What an entry is of (`dashboard`), then what tells it from others of its kind (`orgId`). In a raw namespace: what its template asks for. */
+export type Path = readonly [subject: string, ...rest: Id[]]
+
+/** A value with where it came from. */
+export interface Hit<T> {
+  /** `miss`: nothing was there that is good; `getOrSet` loaded the value then */
+  hit: 'fresh' | 'stale' | 'miss'
+  value: T
+  tier: 'l1' | 'l2' | 'source' | null
+}
+
+type Loader<T> = (context: LoaderContext) => T | Promise<T>
+type OutputOf<O, T> = O extends { schema: StandardSchema<infer Output> } ? Output : T
+
+export interface Direct<Namespace extends string> {
+  /** undefined: nothing is there that is good (or undefined itself, cached: ask with `as: 'hit'`) */
+  get<T = unknown, O extends CallOptions = CallOptions>(
+    namespace: Namespace,
+    path: Path,
+    options: O & { as: 'hit' },
+  ): Promise<Hit<OutputOf<O, T> | undefined>>
+  get<T = unknown, O extends CallOptions = CallOptions>(
+    namespace: Namespace,
+    path: Path,
+    options?: O,
+  ): Promise<OutputOf<O, T> | undefined>
+  /** One answer a path, in their order, in one round trip. */
+  getMany<T = unknown>(namespace: Namespace, paths: readonly Path[], options?: CallOptions): Promise<(T | undefined)[]>
+  has(namespace: Namespace, path: Path, options?: CallOptions): Promise<boolean>
+  /**
+   * False: it was not written, because Redis is away (what was there is invalidated) or, in production, because it would not come back equal.
+   * @throws CachectlError USAGE for a value that would not come back equal, outside production
+   */
+  set(namespace: Namespace, path: Path, value: unknown, options?: CallOptions): Promise<boolean>
+  setMany(
+    namespace: Namespace,
+    entries: Iterable<readonly [path: Path, value: unknown]>,
+    options?: CallOptions,
+  ): Promise<boolean>
+  delete(namespace: Namespace, path: Path): Promise<Invalidated>
+  /** A new TTL for what is there; false: nothing is. */
+  touch(namespace: Namespace, path: Path, options?: Pick<CallOptions, 'ttl' | 'grace'>): Promise<boolean>
+  /** What is there, or what the loader gives: once over all processes. A miss has the shape of a hit. Rejects with what the loader throws. */
+  getOrSet<T>(namespace: Namespace, path: Path, load: Loader<T>, options: CallOptions & { as: 'hit' }): Promise<Hit<T>>
+  getOrSet<T>(namespace: Namespace, path: Path, load: Loader<T>, options?: CallOptions): Promise<T>
+  /** One call of the loader for all that is missing: it gives a value a path, in their order. */
+  getOrSetMany<T>(
+    namespace: Namespace,
+    paths: readonly Path[],
+    load: (missing: readonly Path[], context: (path: Path) => LoaderContext) => readonly T[] | Promise<readonly T[]>,
+    options?: CallOptions,
+  ): Promise<T[]>
+  /** The key under which the entry is now. */
+  key(namespace: Namespace, path: Path): Promise<string>
+}
+
+export function createDirect(surface: Surface): Direct<string> {
+  const { kernel } = surface
+  const raw = createRaw(surface)
+  const isRaw = (name: string) => namespaceOf(kernel.config, name).format === 'raw'
+  const place = (name: string, path: Path) => placeOf(kernel, name, path, surface.tenant())
+  const policy = (name: string, options?: CallOptions): Policy =>
+    policyOf(namespaceOf(kernel.config, name), options, surface.tenant())
+
+  const find = (name: string, path: Path, options?: CallOptions): Promise<Found> =>
+    readValidated(kernel, place(name, path), policy(name, options), options?.validateWith)
+
+  const getOrSet = async (
+    name: string,
+    path: Path,
+    load: Loader<unknown>,
+    options: CallOptions & { as?: 'hit' } = {},
+  ) => {
+    checkLoader(load)
+    if (isRaw(name)) return raw.getOrSet(name, path, load, rawOptions(options))
+    const { validateWith } = options
+    const loader = asLoad(load, surface.tenant())
+    const found = await loadValidated(kernel, place(name, path), policy(name, options), loader, validateWith)
+    return options.as === 'hit' ? hitOf(found) : found.value
+  }
+
+  return {
+    get: async (name: string, path: Path, options?: CallOptions & { as?: 'hit' }) => {
+      if (isRaw(name)) return raw.get(name, path, rawOptions(options)) as never
+      const found = await find(name, path, options)
+      return (options?.as === 'hit' ? hitOf(found) : found.value) as never
+    },
+    async getMany<T>(name: string, paths: readonly Path[], options?: CallOptions) {
+      if (isRaw(name)) return Promise.all(paths.map((path) => raw.get(name, path, rawOptions(options)) as Promise<T>))
+      const found = await kernel.read(
+        paths.map((path) => place(name, path)),
+        policy(name, options),
+      )
+      return found.map(({ value }) => value as T | undefined)
+    },
+    async has(name, path, options) {
+      if (isRaw(name)) return raw.has(name, path)
+      return (await find(name, path, options)).hit !== 'miss'
+    },
+    async set(name, path, value, options) {
+      if (isRaw(name)) return raw.set(name, path, value, rawOptions(options))
+      return kernel.write([{ place: place(name, path), policy: policy(name, options), value }])
+    },
+    async setMany(name, entries, options) {
+      if (isRaw(name)) return setManyRaw(raw, name, entries, options)
+      const life = policy(name, options)
+      return kernel.write([...entries].map(([path, value]) => ({ place: place(name, path), policy: life, value })))
+    },
+    async delete(name, path) {
+      if (!isRaw(name)) return kernel.invalidate({ entries: [place(name, path)] })
+      const deleted = Number(await raw.delete(name, path))
+      return { status: 'applied', acknowledged: { processes: 0, of: 0, lapsed: false }, deleted }
+    },
+    touch: async (name, path, options) => kernel.touch(place(name, path), policy(name, options)),
+    getOrSet: getOrSet as Direct<string>['getOrSet'],
+    async getOrSetMany<T>(
+      name: string,
+      paths: readonly Path[],
+      load: (missing: readonly Path[], context: (path: Path) => LoaderContext) => readonly T[] | Promise<readonly T[]>,
+      options?: CallOptions,
+    ) {
+      checkLoader(load)
+      const tenant = surface.tenant()
+      const places = paths.map((path) => place(name, path))
+      const found = await kernel.loadMany(places, policy(name, options), async (missing, control) => {
+        const wanted = missing.map((index) => paths[index] as Path)
+        const values = await load(wanted, (path) => loaderContext(control(missing[wanted.indexOf(path)] ?? -1), tenant))
+        checkLoaded(values, wanted.length)
+        return values
+      })
+      return found.map(({ value }) => value as T)
+    },
+    key: (name, path) => kernel.key(place(name, path)),
+  }
+}
+
+/** @throws CachectlError USAGE for a subject that is a model's or begins with `@`; KEY_INVALID */
+export function placeOf(kernel: Kernel, namespace: string, path: Path, tenant: string | null): Place {
+  const [subject, ...rest] = Array.isArray(path) ? path : []
+  if (typeof subject !== 'string')
+    throw new CachectlError('USAGE', 'the path of an entry is no list that begins with text', {
+      hint: "write ['dashboard', orgId]",
+    })
+  if (subject.startsWith('@'))
+    throw new CachectlError(
+      'USAGE',
+      `the subject ${printable(subject)} begins with @, as those of functions and routes do`,
+    )
+  const model = Object.values(kernel.config.models).find((each) => each.subject === subject)
+  if (model)
+    throw new CachectlError('USAGE', `${printable(subject)} is the subject of model ${model.name}`, {
+      hint: `use cache.model('${model.name}'), or another name in the path`,
+    })
+  namespaceOf(kernel.config, namespace)
+  return { namespace, subject, version: kernel.config.version, tenant, rest: rest.map(idText) }
+}
+
+function hitOf({ hit, value, tier }: Found): Hit<never> {
+  return { hit, value: value as never, tier }
+}
+
+function checkLoader(load: unknown): void {
+  if (typeof load === 'function') return
+  throw new CachectlError('USAGE', 'the loader is no function', {
+    hint: 'write `() => value`; options come behind the loader',
+  })
+}
+
+function checkLoaded(values: unknown, wanted: number): void {
+  if (Array.isArray(values) && values.length === wanted) return
+  const got = Array.isArray(values) ? `${values.length} values` : 'no list'
+  throw new CachectlError('USAGE', `the loader was asked for ${wanted} values and gave ${got}`, {
+    hint: 'give one value for each path, in their order; undefined for what does not exist',
+  })
+}
+
+async function setManyRaw(
+  raw: Raw,
+  name: string,
+  entries: Iterable<readonly [Path, unknown]>,
+  options: CallOptions | undefined,
+): Promise<boolean> {
+  const written = await Promise.all(
+    [...entries].map(([path, value]) => raw.set(name, path, value, rawOptions(options))),
+  )
+  return written.every(Boolean)
+}
+
+/** The form of the answer is not the namespace's business. */
+function rawOptions(options: (CallOptions & { as?: 'hit' }) | undefined): CallOptions {
+  const { as: _, ...rest } = options ?? {}
+  return rest
+}

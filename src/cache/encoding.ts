@@ -1,0 +1,59 @@
+// From a value to the bytes of its entry, with the times that it lives by.
+import { createEntryEncoder, type TagStamp } from '../core/entry.ts'
+import type { Clock, Random } from '../ports.ts'
+import type { Policy } from './kernel.ts'
+
+export interface Encoded {
+  bytes: string | Buffer
+  sizeBytes: number
+  /** physical; null: none */
+  ttlMs: number | null
+  createdAtMs: number
+  freshUntilMs: number | null
+}
+
+export interface EncodeOptions {
+  incarnation: string
+  writer: string
+  tags: readonly TagStamp[]
+  deltaMs: number
+  sourceVersion: string | null
+}
+
+/** @throws CachectlError USAGE where the value would not come back equal */
+export function encode(
+  value: unknown,
+  policy: Pick<Policy, 'ttlMs' | 'graceMs' | 'jitter' | 'compressAboveBytes'>,
+  { clock, random }: { clock: Clock; random: Random },
+  { incarnation, writer, tags, deltaMs, sourceVersion }: EncodeOptions,
+): Encoded {
+  const createdAtMs = clock.now()
+  // jitter only shortens: an entry never lives longer than it was told to
+  const ttlMs = policy.ttlMs === null ? null : Math.max(1, Math.round(policy.ttlMs * (1 - policy.jitter * random())))
+  const freshUntilMs = ttlMs === null ? null : createdAtMs + ttlMs
+  const graceMs = ttlMs === null ? 0 : policy.graceMs
+  const encoder = createEntryEncoder({
+    incarnation,
+    graceMs,
+    writer,
+    tags,
+    compressAboveBytes: policy.compressAboveBytes,
+  })
+  const { bytes, sizeBytes } = encoder(value, { createdAtMs, freshUntilMs, deltaMs, sourceVersion })
+  return { bytes, sizeBytes, ttlMs: ttlMs === null ? null : ttlMs + graceMs, createdAtMs, freshUntilMs }
+}
+
+/**
+ * Whether a fresh entry is made anew before its end: so early that one process in expectation does, the likelier the longer it took to make (XFetch:
+ * Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015). The chance with `t` left is exp(-t / (beta delta)).
+ */
+export function refreshesEarly(
+  { freshUntilMs, deltaMs }: { freshUntilMs: number | null; deltaMs: number },
+  beta: number,
+  nowMs: number,
+  random: Random,
+): boolean {
+  if (freshUntilMs === null || beta === 0 || deltaMs === 0) return false
+  // 1 - random() is in (0, 1]: its logarithm is finite
+  return nowMs - deltaMs * beta * Math.log(1 - random()) >= freshUntilMs
+}

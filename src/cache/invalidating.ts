@@ -1,0 +1,158 @@
+// Invalidations: applied in Redis in an order that no fill under way survives (docs/contract.md, "Invalidating"), told to the processes that hold copies,
+// and kept while Redis is away, to be applied before anything of it is trusted again.
+import { type Scope, scopeField } from '../core/control-key.ts'
+import { CachectlError } from '../core/errors.ts'
+import { EPOCH_FIELD, fenceKey, generationsKey, leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
+import { LOG_STAMPS } from '../core/lease-script.ts'
+import { type ControlMirror, type Mirror, placeId, type Run, writeAlways } from './control-mirror.ts'
+import type { Change, Place } from './kernel.ts'
+import { failedReply } from './link.ts'
+import { deleteMatching } from './pattern-delete.ts'
+import { textOf } from './reading.ts'
+import type { Announcement } from './tiers.ts'
+import { newToken } from './token.ts'
+
+/** Keys a command: few enough for one server call to stay short. */
+const KEYS_A_CALL = 200
+/** What the log of invalidated stamps keeps: about a hundred lines. */
+const LOG_BYTES = 8_192
+/** More changes than this, and everything is invalidated instead. */
+const MOST_KEPT = 10_000
+
+export interface Applied {
+  deleted: number | null
+  announcement: Announcement
+}
+
+/**
+ * Applies a change. Whoever reads after this has resolved gets nothing whose load began before it was called, but for copies in other processes.
+ * @throws CachectlError where Redis is away or refuses; a part may have been applied then
+ */
+export async function applyChange(
+  prefix: string,
+  tenantLabel: string | null,
+  change: Change,
+  control: ControlMirror,
+  run: Run,
+): Promise<Applied> {
+  const { entries = [], stamps = [], scopes = [], pattern = null } = change
+  let mirror = control.current ?? (await control.sync(run))
+  let keys: string[] = []
+  let deleted = 0
+  for (;;) {
+    const known: Mirror = mirror
+    keys = entries.flatMap((place) => known.keysOf(place))
+    const replies = await run((page) => {
+      page.add('GET', revisionKey(prefix))
+      // Deleted, which a full server allows as well: whoever captured it finds another one, or none.
+      for (const subject of change.fences ?? []) page.add('UNLINK', fenceKey(prefix, subject))
+      // The log before the stamps: who captures a stamp and then reads the log has either missed nothing or sees it there.
+      if (stamps.length > 0)
+        page.add(
+          'EVAL',
+          LOG_STAMPS,
+          1,
+          stampLogKey(prefix),
+          stamps.map((name) => `${newToken()} ${name}\n`).join(''),
+          LOG_BYTES,
+        )
+      for (const some of chunks(stamps)) page.add('UNLINK', ...some.map((name) => stampKey(prefix, name)))
+      // The leases before the entries: a fill that finds its lease before this writes an entry that is deleted behind it.
+      for (const some of chunks(keys)) page.add('UNLINK', ...some.map((key) => leaseKey(prefix, key)))
+      for (const some of chunks(keys)) page.add('UNLINK', ...some)
+    })
+    const failed = failedReply(replies)
+    if (failed) throw failed
+    for (const reply of replies.slice(replies.length - Math.ceil(keys.length / KEYS_A_CALL))) deleted += Number(reply)
+    if (textOf(replies[0]) === known.revision || entries.length === 0) break
+    // Bumped, or other versions of the code registered: the same entries under their keys now.
+    mirror = await control.sync(run)
+    if (entries.flatMap((place) => mirror.keysOf(place)).every((key, index) => key === keys[index])) break
+  }
+  if (scopes.length > 0) await bump(prefix, scopes, control, run)
+  // Pages of bulk writes under way may hold anything that matches.
+  if (pattern !== null) {
+    await writeAlways(run, [['HSET', generationsKey(prefix), EPOCH_FIELD, newToken()]])
+    deleted += await deleteMatching({ prefix, tenantLabel }, pattern, run)
+  }
+  return {
+    deleted: entries.length > 0 || pattern !== null ? deleted : null,
+    announcement: { keys, stamps, bumped: scopes.length > 0, pattern: pattern?.glob ?? null },
+  }
+}
+
+async function bump(prefix: string, scopes: readonly Scope[], control: ControlMirror, run: Run): Promise<void> {
+  const hash = generationsKey(prefix)
+  const fields = scopes.flatMap((scope) => [scopeField(scope), newToken()])
+  // The revision behind the hash: whoever reads the new one reads the new hash.
+  await writeAlways(run, [
+    ['HSET', hash, EPOCH_FIELD, newToken(), ...fields],
+    ['SET', revisionKey(prefix), newToken()],
+  ])
+  control.outdated()
+  await control.sync(run)
+}
+
+function chunks<T>(items: readonly T[]): T[][] {
+  const all: T[][] = []
+  for (let start = 0; start < items.length; start += KEYS_A_CALL) all.push(items.slice(start, start + KEYS_A_CALL))
+  return all
+}
+
+/** Changes that could not be applied: each once, the last of it. */
+export interface Backlog {
+  readonly size: number
+  add(change: Change): void
+  /** All of it as one change, which is taken off; null: nothing. */
+  take(): Change | null
+}
+
+export function createBacklog(): Backlog {
+  const entries = new Map<string, Place>()
+  const stamps = new Set<string>()
+  const fences = new Set<string>()
+  const scopes = new Map<string, Scope>()
+  let patterns: NonNullable<Change['pattern']>[] = []
+  const size = () => entries.size + stamps.size + fences.size + scopes.size + patterns.length
+  const clear = () => {
+    for (const kept of [entries, stamps, fences, scopes]) kept.clear()
+    patterns = []
+  }
+  return {
+    get size() {
+      return size()
+    },
+    add(change) {
+      for (const place of change.entries ?? []) entries.set(placeId(place), place)
+      for (const name of change.stamps ?? []) stamps.add(name)
+      for (const subject of change.fences ?? []) fences.add(subject)
+      for (const scope of change.scopes ?? []) scopes.set(scopeField(scope), scope)
+      if (change.pattern) patterns.push(change.pattern)
+      // Too many to be named, or patterns, for which a scan would keep the cache away: all of it.
+      if (size() <= MOST_KEPT && patterns.length <= 1) return
+      clear()
+      scopes.set('global', { kind: 'global' })
+    },
+    take() {
+      if (size() === 0) return null
+      const [pattern] = patterns
+      const change: Change = {
+        entries: [...entries.values()],
+        stamps: [...stamps],
+        fences: [...fences],
+        scopes: [...scopes.values()],
+        ...(pattern ? { pattern } : {}),
+      }
+      clear()
+      return change
+    },
+  }
+}
+
+/** Of an invalidation that `strict` callers want to hear about. */
+export function notApplied(cause: unknown): CachectlError {
+  return new CachectlError('REDIS_UNREACHABLE', 'the invalidation could not be applied: Redis is away', {
+    hint: 'it is kept and applied when Redis is back',
+    cause,
+  })
+}

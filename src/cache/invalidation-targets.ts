@@ -1,0 +1,73 @@
+// What `cache.invalidate` can be aimed at, and the change that each is.
+import { CachectlError } from '../core/errors.ts'
+import { createKeys, type Scope } from '../core/key.ts'
+import { printable } from '../core/printable.ts'
+import type { Change, Kernel } from './kernel.ts'
+import { namespaceOf, stampsOf } from './policy.ts'
+
+/** One of these. In a tenant's handle each is that tenant's. */
+export type InvalidationTarget<Model extends string = string, Namespace extends string = string> =
+  | { key: string }
+  | { tag: string | readonly string[] }
+  | { model: Model; id?: string | number | bigint }
+  | { tenant: string }
+  | { namespace: Namespace }
+  | { subject: string }
+  /** a glob on keys without generation tokens */
+  | { pattern: string }
+
+/** The change of every target but a model's. @throws CachectlError USAGE */
+export function changeOf(
+  kernel: Kernel,
+  target: Exclude<InvalidationTarget, { model: string }>,
+  tenant: string | null,
+): Change {
+  if ('tag' in target) return { stamps: stampsOf(typeof target.tag === 'string' ? [target.tag] : target.tag, tenant) }
+  if ('pattern' in target) return { pattern: { glob: target.pattern, tenant } }
+  if ('key' in target) return keyChange(kernel, target.key, tenant)
+  return { scopes: [scopeOf(kernel, target, tenant)] }
+}
+
+function scopeOf(
+  kernel: Kernel,
+  target: { tenant: string } | { namespace: string } | { subject: string },
+  tenant: string | null,
+): Scope {
+  if ('tenant' in target) {
+    if (tenant !== null && target.tenant !== tenant)
+      throw new CachectlError('USAGE', `tenant ${printable(target.tenant)} is not the one of this handle`)
+    return { kind: 'tenant', tenant: target.tenant }
+  }
+  if ('subject' in target) {
+    const { subject } = target
+    return tenant === null ? { kind: 'subject', subject } : { kind: 'tenant-subject', tenant, subject }
+  }
+  if (tenant !== null)
+    throw new CachectlError('USAGE', 'a namespace cannot be invalidated for one tenant', {
+      hint: 'invalidate the tenant, or a model or subject of it',
+    })
+  return { kind: 'namespace', namespace: namespaceOf(kernel.config, target.namespace).name }
+}
+
+function keyChange(kernel: Kernel, key: string, tenant: string | null): Change {
+  const { prefix, tenantLabel } = kernel.config
+  const parsed = createKeys({ prefix, tenantLabel }).parse(key)
+  if (parsed === null)
+    throw new CachectlError('USAGE', `${printable(key)} is no key of this cache`, {
+      hint: 'give what `cache.key(…)` gives; for other keys there is `pattern`',
+    })
+  if (tenant !== null && parsed.tenant !== tenant)
+    throw new CachectlError('USAGE', `${printable(key)} is not of tenant ${printable(tenant)}`)
+  // Of a key that stands for a long one only the text is known.
+  if (parsed.digest !== null)
+    return {
+      pattern: {
+        glob: createKeys({ prefix, tenantLabel })
+          .plain(parsed)
+          .replace(/[*?[\]\\]/g, '\\$&'),
+        tenant,
+      },
+    }
+  const { namespace, subject, version, rest } = parsed
+  return { entries: [{ namespace, subject, version, tenant: parsed.tenant, rest }], fences: [subject] }
+}

@@ -1,0 +1,97 @@
+// What a loader says of its value while it runs, and the bounds of its time.
+import { CachectlError } from '../core/errors.ts'
+import { formatDuration } from '../core/units.ts'
+import type { LoadControl, Policy } from './kernel.ts'
+
+/** What came of one load, for one entry. */
+export interface Told {
+  ttlMs: number | null | undefined
+  graceMs: number | undefined
+  stamps: string[]
+  skipped: boolean
+  sourceVersion: string | null
+}
+
+export function createLoadControl(
+  signal: AbortSignal,
+  stale: LoadControl['stale'],
+): { control: LoadControl; told: Told } {
+  const told: Told = { ttlMs: undefined, graceMs: undefined, stamps: [], skipped: false, sourceVersion: null }
+  const control: LoadControl = {
+    signal,
+    stale,
+    ttlMs: (ttlMs) => {
+      told.ttlMs = ttlMs
+    },
+    graceMs: (graceMs) => {
+      told.graceMs = graceMs
+    },
+    stamps: (names) => {
+      for (const name of names) if (!told.stamps.includes(name)) told.stamps.push(name)
+    },
+    skip: () => {
+      told.skipped = true
+    },
+    sourceVersion: (version) => {
+      told.sourceVersion = version
+    },
+  }
+  return { control, told }
+}
+
+/** The policy with what the loader said; null: the value is not cached. */
+export function policyFor(policy: Policy, told: Told, value: unknown): Policy | null {
+  if (told.skipped) return null
+  const negative = value === null || value === undefined
+  if (negative && policy.negativeTtlMs === null) return null
+  const ttlMs = negative ? policy.negativeTtlMs : told.ttlMs === undefined ? policy.ttlMs : told.ttlMs
+  return { ...policy, ttlMs, graceMs: told.graceMs ?? policy.graceMs }
+}
+
+/** Runs the loader with its hard timeout: rejects then, and aborts its signal. */
+export async function runLoader<T>(
+  load: (signal: AbortSignal) => T | Promise<T>,
+  hardTimeoutMs: number | null,
+  closing: AbortSignal,
+): Promise<T> {
+  const aborting = new AbortController()
+  const onClosing = () => aborting.abort(closing.reason)
+  closing.addEventListener('abort', onClosing, { once: true })
+  let timer: NodeJS.Timeout | undefined
+  try {
+    const loaded = Promise.resolve().then(() => load(aborting.signal))
+    if (hardTimeoutMs === null) return await loaded
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        const error = new CachectlError(
+          'LOADER_TIMEOUT',
+          `the loader did not answer within ${formatDuration(hardTimeoutMs)}`,
+        )
+        aborting.abort(error)
+        reject(error)
+      }, hardTimeoutMs)
+    })
+    loaded.catch(() => {})
+    return await Promise.race([loaded, late])
+  } finally {
+    clearTimeout(timer)
+    closing.removeEventListener('abort', onClosing)
+  }
+}
+
+/** Lets so many through at once; the others wait for their turn. */
+export function createGate(places: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = places
+  const waiting: (() => void)[] = []
+  return async (work) => {
+    if (free > 0) free--
+    else await new Promise<void>((resolve) => waiting.push(resolve))
+    try {
+      return await work()
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else free++
+    }
+  }
+}

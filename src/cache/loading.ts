@@ -1,0 +1,324 @@
+// Reading through: what is there and good is given, what is missing is loaded once, what is stale is given while it is made anew.
+import { CachectlError } from '../core/errors.ts'
+import type { ControlMirror } from './control-mirror.ts'
+import { placeId } from './control-mirror.ts'
+import { refreshesEarly } from './encoding.ts'
+import { type Arrived, createFlights, type Flight, mayShare } from './flights.ts'
+import type { Found, Kernel, LoadMany, Place, Policy } from './kernel.ts'
+import { type Lead, type LeadContext, type LeadOptions, leadGroup, loadUnleased } from './leading.ts'
+import type { GoodEntry, Looked } from './reading.ts'
+
+export interface Loading extends Pick<Kernel, 'read' | 'load' | 'loadMany' | 'refresh'> {
+  /** Resolves when no load is under way any more, or after so long. */
+  settled(ms: number): Promise<void>
+  /** Nobody who asks from now on shares a load that holds no lease. */
+  forgetUnleased(): void
+}
+
+/** A caller whose entry is invalidated again and again while it is loaded loads for itself in the end. */
+const ROUNDS = 20
+
+/** Of one entry that was asked for. */
+interface Asked {
+  index: number
+  place: Place
+  order: number
+}
+
+export function createLoading(context: LeadContext, control: ControlMirror, strict: boolean): Loading {
+  const { flights, reader, counters, near, clock, config } = context
+  const background = new Set<Promise<unknown>>()
+  /** of loads while Redis is away, by place */
+  const unleased = createFlights()
+  const until = () => performance.now() + context.deadlineMs
+  const look = (places: readonly Place[], policy: Policy, withLease: (key: string) => boolean): Promise<Looked[]> =>
+    reader.look(places, policy, { until: until(), withLease }).catch((error) => {
+      throw away(error)
+    })
+
+  const nearby = (place: Place, policy: Policy): Found | null => {
+    const mirror = control.current
+    if (near === null || mirror === null || policy.accept !== null || !config.namespaces[place.namespace]?.l1)
+      return null
+    const key = mirror.keyOf(place)
+    const entry = near.find(place.namespace, key)
+    if (entry === null) return null
+    const { createdAtMs, freshUntilMs, sourceVersion } = entry.header
+    if (freshUntilMs !== null && clock.now() >= freshUntilMs) return null
+    const value = policy.clone ? structuredClone(entry.value) : entry.value
+    counters.count('l1', place)
+    return { hit: 'fresh', value, tier: 'l1', key, createdAtMs, freshUntilMs, sourceVersion }
+  }
+
+  /** The entry as the policy lets it through: checked, accepted; null otherwise. */
+  const admit = async (entry: GoodEntry | null, { check, accept }: Policy): Promise<GoodEntry | null> => {
+    if (entry === null) return null
+    const { createdAtMs, sourceVersion } = entry.header
+    if (accept !== null && !(await accept({ createdAtMs, sourceVersion }))) return null
+    if (check === null) return entry
+    const checked = await check(entry.value)
+    return checked === null ? null : { ...entry, value: checked.value }
+  }
+
+  const found = (hit: Found['hit'], { key }: Looked, { header, value }: GoodEntry, policy: Policy): Found => {
+    const { createdAtMs, freshUntilMs, sourceVersion } = header
+    return { hit, value: ownValue(value, policy), tier: 'l2', key, createdAtMs, freshUntilMs, sourceVersion }
+  }
+  /** What was kept in L1 on its way is frozen. */
+  const ownValue = (value: unknown, policy: Policy): unknown =>
+    policy.clone && Object.isFrozen(value) ? structuredClone(value) : value
+
+  const arrived = (key: string, { value, tier, ...times }: Arrived): Found => ({
+    hit: tier === 'source' ? 'miss' : 'fresh',
+    value,
+    tier,
+    key,
+    ...times,
+  })
+
+  const inBackground = (work: Promise<unknown>): void => {
+    const settled = work.catch(context.report).finally(() => background.delete(settled))
+    background.add(settled)
+  }
+
+  const lead = (asked: Asked, { key, mirror, entry }: Looked): Lead => ({
+    place: asked.place,
+    key,
+    mirror,
+    flight: flights.begin(key),
+    index: asked.index,
+    stale: entry === null ? null : { value: entry.value, sourceVersion: entry.header.sourceVersion },
+    staleSinceMs: entry?.header.createdAtMs ?? null,
+  })
+
+  const leadOptions = (policy: Policy, load: LoadMany, lease: LeadOptions['lease']): LeadOptions => ({
+    policy,
+    load,
+    lease,
+    accepts: async (entry) => (await admit(entry, policy)) !== null,
+  })
+
+  /** Makes it anew behind the answer, if no process does; a flight for whoever waits for the new value. */
+  const renew = (asked: Asked, looked: Looked, policy: Policy, load: LoadMany): Flight | null => {
+    if (flights.get(looked.key) !== undefined) return null
+    const leading = lead(asked, looked)
+    inBackground(leadGroup(context, [leading], leadOptions(policy, load, 'yield')))
+    leading.flight.outcome.catch(context.report)
+    return leading.flight
+  }
+
+  /** A stale value at once, or after the soft timeout, unless the new one is there before. */
+  const giveStale = async (asked: Asked, looked: Looked, entry: GoodEntry, policy: Policy, load: LoadMany) => {
+    const flight = renew(asked, looked, policy, load)
+    counters.count('stale', asked.place)
+    const stale = found('stale', looked, entry, policy)
+    if (policy.softTimeoutMs === null || flight === null) return stale
+    let timer: NodeJS.Timeout | undefined
+    const soft = new Promise<null>((resolve) => {
+      timer = setTimeout(resolve, policy.softTimeoutMs as number, null)
+    })
+    const outcome = await Promise.race([flight.outcome.catch(() => null), soft])
+    clearTimeout(timer)
+    return outcome?.kind === 'value' ? arrived(looked.key, outcome.take()) : stale
+  }
+
+  /** One round: each entry is found, waited for, or loaded; those that came to nothing are given back. */
+  const round = async (
+    pending: readonly Asked[],
+    policy: Policy,
+    load: LoadMany,
+    results: Found[],
+  ): Promise<Asked[]> => {
+    const withLease = (key: string) => flights.get(key) !== undefined
+    const looked = await look(
+      pending.map((asked) => asked.place),
+      policy,
+      withLease,
+    )
+    const again: Asked[] = []
+    const leads: { asked: Asked; lead: Lead }[] = []
+    const waits: Promise<void>[] = []
+    const landing = async (asked: Asked, key: string, flight: Flight, share: boolean) => {
+      const outcome = await flight.outcome.catch((error) => {
+        if (share) throw error
+        return null
+      })
+      if (share && outcome?.kind === 'value') results[asked.index] = arrived(key, outcome.take())
+      else again.push(asked)
+    }
+    for (const [at, asked] of pending.entries()) {
+      const seen = looked[at] as Looked
+      const entry = await admit(seen.entry, policy)
+      if (entry?.state === 'fresh') {
+        counters.count('l2', asked.place)
+        results[asked.index] = found('fresh', seen, entry, policy)
+        if (refreshesEarly(entry.header, policy.beta, clock.now(), context.random)) renew(asked, seen, policy, load)
+      } else if (entry?.state === 'stale') {
+        waits.push(
+          giveStale(asked, seen, entry, policy, load).then((given) => {
+            results[asked.index] = given
+          }),
+        )
+      } else {
+        const flight = flights.get(seen.key)
+        const may = flight === undefined ? 'lead' : mayShare(flight, { order: asked.order, ...seen })
+        if (flight !== undefined && may !== 'lead') waits.push(landing(asked, seen.key, flight, may === 'share'))
+        else leads.push({ asked, lead: lead(asked, seen) })
+      }
+    }
+    if (leads.length > 0) {
+      for (const { asked, lead: one } of leads) {
+        counters.count('miss', asked.place)
+        waits.push(landing(asked, one.key, one.flight, true))
+      }
+      const group = leads.map((each) => each.lead)
+      inBackground(leadGroup(context, group, leadOptions(policy, load, 'wait')))
+    }
+    await settleAll(waits)
+    return again
+  }
+
+  /** Redis is away: once for each process, so many at once. */
+  const loadAway = async (
+    pending: readonly Asked[],
+    policy: Policy,
+    load: LoadMany,
+    results: Found[],
+  ): Promise<void> => {
+    const waits: Promise<void>[] = []
+    const leads: Lead[] = []
+    for (const asked of pending) {
+      const id = placeId(asked.place)
+      const known = unleased.get(id)
+      const flight = known ?? unleased.begin(id)
+      if (known === undefined) {
+        counters.count('miss', asked.place)
+        const mirror = null as unknown as Lead['mirror']
+        leads.push({ place: asked.place, key: id, mirror, flight, index: asked.index, stale: null, staleSinceMs: null })
+      }
+      waits.push(
+        flight.outcome.then((outcome) => {
+          if (outcome.kind === 'value') results[asked.index] = arrived('', outcome.take())
+        }),
+      )
+    }
+    if (leads.length > 0) {
+      const work = context.throttle(() => loadUnleased(context, leads, leadOptions(policy, load, 'wait')))
+      work
+        .catch((error) => {
+          for (const one of leads) one.flight.fail(error)
+        })
+        .finally(() => {
+          for (const one of leads) unleased.end(one.key, one.flight)
+        })
+    }
+    await settleAll(waits)
+  }
+
+  const loadMany: Kernel['loadMany'] = async (places, policy, load) => {
+    const results: Found[] = new Array(places.length)
+    let pending: Asked[] = []
+    for (const [index, place] of places.entries()) {
+      const near = nearby(place, policy)
+      if (near !== null) results[index] = near
+      else pending.push({ index, place, order: flights.tick() })
+    }
+    for (let rounds = 0; pending.length > 0 && rounds < ROUNDS; rounds++) {
+      try {
+        pending = await round(pending, policy, load, results)
+      } catch (error) {
+        if (!(error instanceof Away)) throw error
+        if (strict) throw error.cause
+        break
+      }
+    }
+    const unanswered = pending.filter(({ index }) => results[index] === undefined)
+    if (unanswered.length > 0) await loadAway(unanswered, policy, load, results)
+    return results
+  }
+
+  return {
+    loadMany,
+    forgetUnleased: () => unleased.forgetAll(),
+    async load(place, policy, load) {
+      const known = nearby(place, policy)
+      if (known !== null) return known
+      const one: LoadMany = async (_, control) => [await load(control(0))]
+      return (await loadMany([place], policy, one))[0] as Found
+    },
+    async refresh(place, policy, load) {
+      const one: LoadMany = async (_, control) => [await load(control(0))]
+      const asked: Asked = { index: 0, place, order: flights.tick() }
+      try {
+        const mirror = await reader.mirror(until()).catch((error) => {
+          throw away(error)
+        })
+        const key = mirror.keyOf(place)
+        const looked: Looked = { key, mirror, entry: null, lease: null, log: null, stamps: new Map() }
+        for (let rounds = 0; rounds < ROUNDS; rounds++) {
+          const leading = lead(asked, looked)
+          inBackground(leadGroup(context, [leading], leadOptions(policy, one, 'take')))
+          const outcome = await leading.flight.outcome
+          near?.drop({ keys: [key], stamps: [], bumped: false, pattern: null })
+          if (outcome.kind === 'value') return arrived(key, outcome.take())
+        }
+      } catch (error) {
+        if (!(error instanceof Away)) throw error
+        if (strict) throw error.cause
+      }
+      const results: Found[] = []
+      await loadAway([asked], policy, one, results)
+      return results[0] as Found
+    },
+    async read(places, policy) {
+      const results: Found[] = new Array(places.length)
+      const pending: { index: number; place: Place }[] = []
+      for (const [index, place] of places.entries()) {
+        const near = nearby(place, policy)
+        if (near !== null) results[index] = near
+        else pending.push({ index, place })
+      }
+      if (pending.length === 0) return results
+      const missing = pending.map(({ place }) => place)
+      const looked = await look(missing, policy, () => false).catch((error) => {
+        if (!(error instanceof Away)) throw error
+        if (strict) throw error.cause
+        return null
+      })
+      for (const [at, { index, place }] of pending.entries()) {
+        const seen = looked?.[at]
+        const entry = await admit(seen?.entry ?? null, policy)
+        counters.count(entry === null ? 'miss' : entry.state === 'fresh' ? 'l2' : 'stale', place)
+        results[index] = seen && entry ? found(entry.state, seen, entry, policy) : nothingFound(seen?.key ?? '')
+      }
+      return results
+    },
+    async settled(ms) {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(resolve, ms)
+      })
+      await Promise.race([Promise.allSettled([...background]), late])
+      clearTimeout(timer)
+    },
+  }
+}
+
+function nothingFound(key: string): Found {
+  return { hit: 'miss', value: undefined, tier: null, key, createdAtMs: null, freshUntilMs: null, sourceVersion: null }
+}
+
+/** All of them, also where one rejects: what it rejects with then. */
+async function settleAll(waits: readonly Promise<void>[]): Promise<void> {
+  for (const settled of await Promise.allSettled(waits)) if (settled.status === 'rejected') throw settled.reason
+}
+
+/** Redis did not answer, or refused: what is thrown by a loader is never taken for it. */
+class Away extends Error {}
+
+function away(error: unknown): unknown {
+  const { code = '' } = error as { code?: string }
+  return error instanceof CachectlError && code.startsWith('REDIS_')
+    ? new Away('Redis is away', { cause: error })
+    : error
+}

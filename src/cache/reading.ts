@@ -1,0 +1,213 @@
+// Reads of entries: keys, stamps and the revision of all reads of one turn in one MGET, and what of that is an entry that is good now.
+import type { ResolvedConfig } from '../config/resolved.ts'
+import { decodeEntry, decodeHeader, type EntryHeader } from '../core/entry.ts'
+import { leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
+import { isErrorReply } from '../core/reply.ts'
+import type { Clock, Reply } from '../ports.ts'
+import type { ControlMirror, Mirror } from './control-mirror.ts'
+import type { Place, Policy } from './kernel.ts'
+import type { Link } from './link.ts'
+import { failedReply } from './link.ts'
+import type { Near } from './tiers.ts'
+
+export interface GoodEntry {
+  state: 'fresh' | 'stale'
+  header: EntryHeader
+  value: unknown
+}
+
+export interface Looked {
+  key: string
+  mirror: Mirror
+  entry: GoodEntry | null
+  /** of reads that asked for them */
+  lease: string | null
+  log: string | null
+  stamps: ReadonlyMap<string, string | null>
+}
+
+export interface LookOptions {
+  /** performance.now() by which Redis must have answered */
+  until: number
+  /** for which keys the lease is read as well, with the log of stamps */
+  withLease(key: string): boolean
+}
+
+export interface Reader {
+  /** One for each place. @throws CachectlError where Redis is away */
+  look(places: readonly Place[], policy: Policy, options: LookOptions): Promise<Looked[]>
+  /** What these bytes are under this mirror; null: nothing that is good. Counts what cannot be decoded. */
+  judge(
+    bytes: Reply,
+    mirror: Mirror,
+    place: Place,
+  ): { header: EntryHeader; value: unknown; state: GoodEntry['state'] } | null
+  /** The mirror, read first if need be. */
+  mirror(until: number): Promise<Mirror>
+}
+
+export interface ReaderOptions {
+  config: ResolvedConfig
+  link: Link
+  control: ControlMirror
+  clock: Clock
+  near: Near | null
+  onUndecodable(place: Place, reason: string): void
+}
+
+/** A revision that changes between two reads more often than this changes with every read. */
+const ATTEMPTS = 5
+
+type Values = ReadonlyMap<string, Reply>
+
+export function createReader({ config, link, control, clock, near, onUndecodable }: ReaderOptions): Reader {
+  const { prefix } = config
+  const revision = revisionKey(prefix)
+  const logKey = stampLogKey(prefix)
+  let turn: { keys: Set<string>; until: number; values: Promise<Values> } | null = null
+
+  /** The values of these keys and of the revision, read together with all that is asked for in this turn. */
+  const fetch = (keys: readonly string[], until: number): Promise<Values> => {
+    if (turn === null) {
+      const opened = { keys: new Set([revision]), until, values: Promise.resolve<Values>(new Map()) }
+      opened.values = new Promise<void>((resolve) => process.nextTick(resolve)).then(() => {
+        turn = null
+        return readAll([...opened.keys], opened.until)
+      })
+      opened.values.catch(() => {})
+      turn = opened
+    }
+    for (const key of keys) turn.keys.add(key)
+    turn.until = Math.min(turn.until, until)
+    return turn.values
+  }
+
+  const readAll = async (keys: readonly string[], until: number): Promise<Values> => {
+    const replies = await link.run((page) => page.add('MGET', ...keys), remaining(until))
+    const failed = failedReply(replies)
+    if (failed) throw failed
+    const values = replies[0] as readonly Reply[]
+    const byKey = new Map<string, Reply>()
+    for (let index = 0; index < keys.length; index++) byKey.set(keys[index] as string, values[index] ?? null)
+    return byKey
+  }
+
+  const sync = (until: number) => control.sync((build) => link.run(build, remaining(until)))
+
+  const judge: Reader['judge'] = (bytes, mirror, place) => {
+    if (!Buffer.isBuffer(bytes)) return null
+    const decoded = decodeEntry(bytes)
+    if (!decoded.ok) {
+      onUndecodable(place, decoded.reason)
+      return null
+    }
+    const { header, value } = decoded
+    if (header.incarnation !== mirror.incarnation) return null
+    const state = stateOf(header, clock.now())
+    return state === null ? null : { header, value, state }
+  }
+
+  /** Stamps that entries turned out to hold, and that nobody asked for. */
+  const missingStamps = (places: readonly Place[], keys: readonly string[], values: Values): string[] => {
+    const missing: string[] = []
+    for (let index = 0; index < places.length; index++) {
+      const bytes = values.get(keys[index] as string)
+      if (!Buffer.isBuffer(bytes) || !hasTags(bytes)) continue
+      const head = decodeHeader(bytes)
+      if (!head.ok) continue
+      for (const { tag } of head.header.tags) {
+        const key = stampKey(prefix, tag)
+        if (!values.has(key)) missing.push(key)
+      }
+    }
+    return missing
+  }
+
+  const attempt = async (
+    mirror: Mirror,
+    places: readonly Place[],
+    policy: Policy,
+    { until, withLease }: LookOptions,
+  ): Promise<Looked[] | null> => {
+    const keys = places.map((place) => mirror.keyOf(place))
+    const stamps = policy.stamps.map((name) => stampKey(prefix, name))
+    const leased = keys.filter(withLease)
+    const wanted = [
+      ...keys,
+      ...stamps,
+      ...leased.map((key) => leaseKey(prefix, key)),
+      ...(leased.length > 0 ? [logKey] : []),
+    ]
+    const tracked = near !== null && places.some((place) => config.namespaces[place.namespace]?.l1)
+    const expected = tracked ? near.expect(wanted) : null
+    try {
+      let values = await fetch(wanted, until)
+      if (textOf(values.get(revision)) !== mirror.revision) return null
+      const missing = missingStamps(places, keys, values)
+      if (missing.length > 0) {
+        const more = await fetch(missing, until)
+        if (textOf(more.get(revision)) !== mirror.revision) return null
+        values = new Map([...values, ...more])
+      }
+      return places.map((place, index) => {
+        const key = keys[index] as string
+        const bytes = values.get(key) ?? null
+        const good = judge(bytes, mirror, place)
+        const entry = good !== null && stampsHold(good.header, prefix, values) ? good : null
+        if (entry !== null && expected !== null && near !== null && config.namespaces[place.namespace]?.l1) {
+          near.keep(expected, place.namespace, key, { ...entry, sizeBytes: (bytes as Buffer).length })
+        }
+        const lease = textOf(values.get(leaseKey(prefix, key)))
+        const captured = new Map(policy.stamps.map((name) => [name, textOf(values.get(stampKey(prefix, name)))]))
+        return { key, mirror, entry, lease, log: textOf(values.get(logKey)), stamps: captured }
+      })
+    } finally {
+      if (expected !== null) near?.done(expected)
+    }
+  }
+
+  const mirrorOf = async (until: number) => control.current ?? (await sync(until))
+  return {
+    judge,
+    mirror: mirrorOf,
+    async look(places, policy, options) {
+      let mirror = await mirrorOf(options.until)
+      for (let attempts = 1; ; attempts++) {
+        const looked = await attempt(mirror, places, policy, options)
+        if (looked !== null) return looked
+        mirror = await sync(options.until)
+        // Misses are true of any revision.
+        if (attempts >= ATTEMPTS) return places.map((place) => nothing(mirror, place))
+      }
+    },
+  }
+}
+
+/** Null: past its freshness and its grace. */
+export function stateOf(header: EntryHeader, nowMs: number): GoodEntry['state'] | null {
+  const { freshUntilMs, graceMs } = header
+  if (freshUntilMs === null || nowMs < freshUntilMs) return 'fresh'
+  return nowMs < freshUntilMs + graceMs ? 'stale' : null
+}
+
+function stampsHold(header: EntryHeader, prefix: string, values: Values): boolean {
+  for (const { tag, stamp } of header.tags) if (textOf(values.get(stampKey(prefix, tag))) !== stamp) return false
+  return true
+}
+
+/** By the length of the tags in the header (docs/contract.md), without decoding it. */
+function hasTags(bytes: Buffer): boolean {
+  return bytes.length > 69 && bytes.toString('latin1', 65, 69) !== '0000'
+}
+
+export function textOf(reply: Reply | undefined): string | null {
+  return reply === null || reply === undefined || isErrorReply(reply) ? null : String(reply)
+}
+
+export function remaining(until: number): number {
+  return Math.max(1, until - performance.now())
+}
+
+function nothing(mirror: Mirror, place: Place): Looked {
+  return { key: mirror.keyOf(place), mirror, entry: null, lease: null, log: null, stamps: new Map() }
+}

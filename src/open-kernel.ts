@@ -1,0 +1,84 @@
+// The composition root of the library: a kernel over the adapters, from a resolved config.
+import { openBus } from './adapters/redis/bus.ts'
+import { openStore } from './adapters/redis/store.ts'
+import { type CounterDelta, counterCommands, createCounters } from './cache/counters.ts'
+import { createKernel } from './cache/create-kernel.ts'
+import type { Kernel } from './cache/kernel.ts'
+import { createNear } from './cache/near.ts'
+import { carryTransactions } from './cache/transaction.ts'
+import { requireRedis } from './config/redis-target.ts'
+import type { ResolvedConfig } from './config/resolved.ts'
+import { CachectlError } from './core/errors.ts'
+import type { Clock, Random } from './ports.ts'
+
+export interface KernelSettings {
+  /** how long a call waits for Redis before it goes on without (150) */
+  deadlineMs?: number
+  /** how long copies in memory are trusted without a word of Redis (5,000) */
+  heartbeatMs?: number
+  /** loaders at once while Redis is away (64) */
+  sourceConcurrency?: number
+  /** rejects where Redis is away, instead of going on without it (false) */
+  strict?: boolean
+  /** values that cannot be cached are given, counted and reported, not thrown (of the config, or NODE_ENV) */
+  production?: boolean
+  onError?(error: unknown): void
+  clock?: Clock
+  random?: Random
+}
+
+const DEADLINE_MS = 150
+const SOURCE_CONCURRENCY = 64
+/** Of a connection: behind a call's deadline, which is over long before. */
+const CONNECT_TIMEOUT_MS = 2_000
+const REPLY_TIMEOUT_MS = 2_000
+const CLOCK: Clock = { now: Date.now }
+
+/** Opens nothing yet: the first call does. @throws CachectlError REDIS_URL_UNSET, REDIS_URL_INVALID */
+export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}): Kernel {
+  const target = requireRedis({ redis: config.redis, file: config.file ?? 'the config' })
+  if (target.url === 'embedded')
+    throw new CachectlError('REDIS_URL_INVALID', 'the library does not start a private server', {
+      hint: 'name a server that runs: redis://localhost:6379',
+    })
+  const { clock = CLOCK, onError = () => {} } = settings
+  const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, replyTimeoutMs: REPLY_TIMEOUT_MS }
+  const store = openStore(target, timeouts)
+  const near = createNear({
+    config,
+    clock,
+    openBus: (options, listener) => openBus(target, { ...options, ...timeouts }, listener),
+    report: onError,
+    ...(settings.heartbeatMs === undefined ? {} : { heartbeatMs: settings.heartbeatMs }),
+  })
+  const counters = createCounters({ flush: (minute, deltas) => flush(minute, deltas), clock, onError })
+  const kernel = createKernel({
+    config,
+    clock,
+    counters,
+    near,
+    onError,
+    random: settings.random ?? Math.random,
+    openLane: async () => {
+      const [master] = await store.masters()
+      if (master === undefined) throw new CachectlError('REDIS_UNREACHABLE', 'there is no server')
+      return master.lane()
+    },
+    deadlineMs: settings.deadlineMs ?? DEADLINE_MS,
+    sourceConcurrency: settings.sourceConcurrency ?? SOURCE_CONCURRENCY,
+    production: settings.production ?? (config.env === 'production' || process.env.NODE_ENV === 'production'),
+    strict: settings.strict ?? false,
+  })
+  const flush = async (minute: number, deltas: readonly CounterDelta[]): Promise<boolean> => {
+    await kernel.commands(counterCommands(config.prefix, minute, deltas))
+    return true
+  }
+  return carryTransactions({
+    ...kernel,
+    async close() {
+      await counters.close()
+      await kernel.close()
+      await store.close()
+    },
+  })
+}
