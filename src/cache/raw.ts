@@ -8,7 +8,10 @@ import { asLoad, type CallOptions, type LoaderContext, namespaceOf, policyOf } f
 import { createRawReader, type RawKeyInput, type RawPlace, type RawReader, rawPlace } from './raw-place.ts'
 import type { Surface } from './surface.ts'
 
-export type RawOptions = Pick<CallOptions, 'ttl' | 'jitter' | 'negativeTtl' | 'schema' | 'clone' | 'timeout'>
+export type RawOptions = Pick<CallOptions, 'ttl' | 'jitter' | 'negativeTtl' | 'schema' | 'clone' | 'timeout'> & {
+  /** of reads: gives `{ hit, value, tier }` instead of the value */
+  as?: 'hit'
+}
 const HONOURED: readonly string[] = [
   'ttl',
   'jitter',
@@ -16,6 +19,7 @@ const HONOURED: readonly string[] = [
   'schema',
   'clone',
   'timeout',
+  'as',
 ] satisfies (keyof RawOptions)[]
 
 /** Of raw namespaces. While Redis is away, reads are misses, `getOrSet` loads, and `set` says false; `delete` rejects, for nobody would repeat it. */
@@ -39,6 +43,7 @@ export interface Raw {
 interface Landed {
   json: string | null
   value: unknown
+  loaded: boolean
 }
 
 interface Shared {
@@ -70,7 +75,11 @@ export function createRaw(surface: Surface): Raw {
     }
   }
   return {
-    get: async (namespace, key, options) => (await find(begin(namespace, key, options))).found?.value,
+    get: async (namespace, key, options) => {
+      const { found } = await find(begin(namespace, key, options))
+      if (options?.as !== 'hit') return found?.value
+      return found === null ? { hit: 'miss', value: undefined, tier: null } : { hit: 'fresh', ...found, tier: 'l2' }
+    },
     has: async (namespace, key) => (await find(begin(namespace, key))).found !== null,
     set: async (namespace, key, value, options) => store(begin(namespace, key, options), value),
     delete: async (namespace, key) => remove(begin(namespace, key)),
@@ -86,8 +95,10 @@ export function createRaw(surface: Surface): Raw {
         const end = () => flights.get(id) === begun && flights.delete(id)
         begun.then(end, end)
       }
-      const { json, value } = await flight
-      return json === null ? value : JSON.parse(json)
+      const { json, loaded, ...landed } = await flight
+      const value = json === null ? landed.value : JSON.parse(json)
+      if (options?.as !== 'hit') return value
+      return loaded ? { hit: 'miss', value, tier: 'source' } : { hit: 'fresh', value, tier: 'l2' }
     },
   }
 }
@@ -144,7 +155,9 @@ async function fetch(
   const { kernel, place, policy } = call
   // the version is the one before the load: what was loaded before a bump is written where nobody looks
   const { key, found } = await find(call)
-  if (found !== null) return { json: JSON.stringify(found.value) ?? null, value: found.value }
+  // what a schema made of it need not be JSON
+  if (found !== null)
+    return { json: policy.check === null ? JSON.stringify(found.value) : null, value: found.value, loaded: false }
   const beganMs = performance.now()
   const { value, said } = await runLoader(
     async (signal) => {
@@ -162,10 +175,10 @@ async function fetch(
     NEVER,
   )
   kernel.counters.count('load', place.counted, 1, performance.now() - beganMs)
-  if (said === null) return { json: null, value }
+  if (said === null) return { json: null, value, loaded: true }
   const json = encode(call, value)
   if (json !== null && key !== null && current()) await write(call, key, json, said)
-  return { json, value }
+  return { json, value, loaded: true }
 }
 
 async function store(call: Call, value: unknown): Promise<boolean> {

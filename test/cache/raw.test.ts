@@ -164,6 +164,19 @@ describe('a raw namespace', () => {
     expect(await raw.get('product', 'product:s', { schema })).toBeUndefined()
     await redis.call('SET', 'product:s', '1')
     expect(await raw.get('product', 'product:s', { schema })).toBe(2)
+    const dates = { ...schema['~standard'], validate: (value: unknown) => ({ value: new Date(Number(value)) }) }
+    expect(await raw.getOrSet('product', 'product:s', () => 0, { schema: { '~standard': dates } })).toEqual(new Date(1))
+  })
+
+  it('says where a value came from, if it is asked', async () => {
+    const { raw } = open()
+    const as = 'hit'
+    expect(await raw.get('product', 'product:1', { as })).toEqual({ hit: 'miss', value: undefined, tier: null })
+    const miss = await raw.getOrSet('product', 'product:1', () => 1, { as })
+    expect(miss).toEqual({ hit: 'miss', value: 1, tier: 'source' })
+    expect(await raw.get('product', 'product:1', { as })).toEqual({ hit: 'fresh', value: 1, tier: 'l2' })
+    const hit = await raw.getOrSet('product', 'product:1', () => 2, { as })
+    expect(hit).toEqual({ hit: 'fresh', value: 1, tier: 'l2' })
   })
 
   it('holds hostile values and keys', async () => {
