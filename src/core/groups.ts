@@ -171,7 +171,10 @@ function createPlaces(cache: DeclaredCache | null, by: readonly GroupBy[], sampl
 }
 
 /** `list:*`, `list:city:*`, `v1:*`, `*:city:*`. */
-function placeLabel(place: Omit<Place, 'namespace'> & { namespace: string | null }, by: readonly GroupBy[]): string {
+export function placeLabel(
+  place: Omit<Place, 'namespace'> & { namespace: string | null },
+  by: readonly GroupBy[],
+): string {
   const version = by.includes('version') ? [place.version === null ? '*' : `v${place.version}`] : []
   const tenant = by.includes('tenant') ? (place.tenant ?? '(no tenant)') : '*'
   const segments = [...version, place.namespace ?? '*', place.subject ?? '*', tenant, '*']

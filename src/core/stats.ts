@@ -1,4 +1,5 @@
 // The report of `stats`, and how it is made of what was counted. Bytes and milliseconds; null where unknown, never 0.
+import type { ReadCounts } from './counted-reads.ts'
 import { criticalValue, type Estimate, estimateGroup, type SampleSize } from './estimate.ts'
 import type { Group } from './groups.ts'
 import { percentile, TTL_CLASSES_MS } from './histogram.ts'
@@ -10,7 +11,7 @@ export interface StatsGroup {
   subject: string | null
   tenant: string | null
   version: string | null
-  /** namespace and subject are in the config */
+  /** namespace and subject are in the config, or the namespace is and live processes read the subject in the last hour */
   declared: boolean
   keys: number
   bytes: number | null
@@ -19,9 +20,14 @@ export interface StatsGroup {
   noTtlKeys: number
   ttl: TtlSummary
   age: AgeSummary | null
+  /** reads by the library in the last hour, stale ones are hits; null where nothing was counted, or not of such groups */
   hits: number | null
   misses: number | null
+  /** null where nothing was read */
   hitRate: number | null
+  loads: number | null
+  /** null where nothing was loaded */
+  loadMs: { mean: number } | null
   /** plus or minus; null where keys were counted, not estimated */
   error: { keys: number; bytes: number | null } | null
 }
@@ -81,6 +87,8 @@ export interface CountedGroups {
   groups: readonly Group[]
   control: Tally
   ages: ReadonlyMap<string, AgeSummary>
+  /** null in all: nothing is known */
+  reads: { of: ReadonlyMap<Group, ReadCounts>; total: ReadCounts | null }
 }
 
 /** The groups as the report gives them, largest first. */
@@ -90,18 +98,24 @@ export function summarise(counted: CountedGroups, options: SummaryOptions): Summ
   const summed = all.slice(shown.length)
   const z = criticalValue(shown.length + 2)
   const keys = all.reduce((sum, group) => sum + group.tally.keys, 0)
-  const describe = (group: string, tally: Tally): StatsGroup => describeTally(group, tally, keys, options, z)
-
-  const groups = shown.map(({ identity, tally }): StatsGroup => {
-    const { group, namespace, subject, tenant, version, declaration } = identity
-    const place = { namespace, subject, tenant, version, declared: declaration.declared }
-    return { ...describe(group, tally), ...place, age: counted.ages.get(group) ?? null }
+  const { of: readsOf, total: allReads } = counted.reads
+  const describe = (group: string, tally: Tally, reads: ReadCounts | null): StatsGroup => ({
+    ...describeTally(group, tally, keys, options, z),
+    ...describeReads(reads),
   })
-  if (summed.length > 0) groups.push(describe(`(${summed.length} more groups)`, joined(summed)))
+
+  const groups = shown.map((one): StatsGroup => {
+    const { group, namespace, subject, tenant, version, declaration } = one.identity
+    const place = { namespace, subject, tenant, version, declared: declaration.declared }
+    const described = describe(group, one.tally, readsOf.get(one) ?? null)
+    return { ...described, ...place, age: counted.ages.get(group) ?? null }
+  })
+  if (summed.length > 0)
+    groups.push(describe(`(${summed.length} more groups)`, joined(summed), joinedReads(summed, readsOf)))
   const control = estimateTally(counted.control, options, z)
   return {
     groups,
-    total: describe('(all)', joined(all)),
+    total: describe('(all)', joined(all), allReads),
     control: { keys: control.keys, bytes: control.bytes },
     summed: summed.length,
   }
@@ -113,7 +127,40 @@ function joined(groups: readonly Group[]): Tally {
   return sum
 }
 
-function describeTally(group: string, tally: Tally, allKeys: number, options: SummaryOptions, z: number): StatsGroup {
+/** Null where none of them was read. */
+function joinedReads(groups: readonly Group[], of: ReadonlyMap<Group, ReadCounts>): ReadCounts | null {
+  let sum: ReadCounts | null = null
+  for (const group of groups) {
+    const reads = of.get(group)
+    if (reads === undefined) continue
+    sum ??= { hits: 0, misses: 0, loads: 0, loadUs: 0 }
+    sum.hits += reads.hits
+    sum.misses += reads.misses
+    sum.loads += reads.loads
+    sum.loadUs += reads.loadUs
+  }
+  return sum
+}
+
+function describeReads(reads: ReadCounts | null): Pick<StatsGroup, 'hits' | 'misses' | 'hitRate' | 'loads' | 'loadMs'> {
+  if (reads === null) return { hits: null, misses: null, hitRate: null, loads: null, loadMs: null }
+  const { hits, misses, loads, loadUs } = reads
+  return {
+    hits,
+    misses,
+    hitRate: hits + misses === 0 ? null : hits / (hits + misses),
+    loads,
+    loadMs: loads === 0 ? null : { mean: Math.round(loadUs / loads) / 1000 },
+  }
+}
+
+function describeTally(
+  group: string,
+  tally: Tally,
+  allKeys: number,
+  options: SummaryOptions,
+  z: number,
+): Omit<StatsGroup, 'hits' | 'misses' | 'hitRate' | 'loads' | 'loadMs'> {
   const { keys, bytes, error } = estimateTally(tally, options, z)
   const scale = tally.keys === 0 ? 0 : keys / tally.keys
   return {
@@ -129,9 +176,6 @@ function describeTally(group: string, tally: Tally, allKeys: number, options: Su
     noTtlKeys: Math.round(tally.noTtl * scale),
     ttl: describeTtl(tally, scale),
     age: null,
-    hits: null,
-    misses: null,
-    hitRate: null,
     error: options.sample === null || !options.errorsKnown ? null : error,
   }
 }

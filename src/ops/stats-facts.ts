@@ -4,7 +4,8 @@ import type { ConfigFacts, Facts } from '../core/diagnose.ts'
 import type { Group } from '../core/groups.ts'
 import { printable } from '../core/printable.ts'
 import type { RedisIdentity, ServerInfo } from '../ports.ts'
-import type { Counted, RateNow } from './stats.ts'
+import type { Counted } from './stats.ts'
+import type { RateNow } from './stats-server.ts'
 
 export interface FactSources {
   config: ResolvedConfig | null

@@ -1,16 +1,18 @@
 // `stats`: what is cached, by group, and how the server is. Reads only, and leaves no trace but the lookups that it reports.
-import { setTimeout as sleep } from 'node:timers/promises'
 import { diagnose, type Health } from '../core/diagnose.ts'
 import { createGroupTable, type Group, type GroupBy } from '../core/groups.ts'
 import { type StatsGroup, type StatsServer, type Summary, summarise } from '../core/stats.ts'
 import type { Target } from '../core/target.ts'
+import { formatCount } from '../core/units.ts'
 import type { RedisIdentity, ServerInfo } from '../ports.ts'
 import type { OperationContext } from './context.ts'
-import { createKeyCounter, type KeyCounter, type LargestKey, type Lookups } from './count-keys.ts'
+import { createKeyCounter, type KeyCounter, type LargestKey } from './count-keys.ts'
+import { type HitRates, readHitRates } from './hit-rates.ts'
 import { AGE_SAMPLE, type AgesRead, readAges } from './read-ages.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { scan } from './scan.ts'
 import { collectFacts } from './stats-facts.ts'
+import { describeServer, rateNow } from './stats-server.ts'
 import { wantedKeys } from './wanted-keys.ts'
 
 /** Up to this many keys everything is counted, unless a sample is asked for. */
@@ -74,9 +76,12 @@ export interface StatsReport extends ReportBase {
 
 export interface Counted {
   counter: KeyCounter
+  /** of which keys were found */
   groups: Group[]
   summary: Summary
   ages: AgesRead
+  /** null: there is no config, and so no prefix */
+  rates: HitRates | null
   method: 'full' | 'sample'
   complete: boolean
   visited: number
@@ -157,6 +162,7 @@ async function count(
   const table = createGroupTable(config, options.by, config === null ? 0 : AGE_SAMPLE)
   const counter = createKeyCounter({ table, by: options.by, largest: options.largest, random: context.random })
   const wanted = wantedKeys(options.targets, config, options.tenant)
+  const rates = await readHitRates(context, options, counter.lookups)
   const total = limit ?? population
   emit({ event: 'start', task: 'stats', unit: 'keys', total })
 
@@ -180,7 +186,11 @@ async function count(
   const cutShort = (limit !== null && visited >= limit) || !complete
   const sample =
     cutShort && population !== null && visited < population ? { visited: visited - counter.gone, population } : null
-  const summary = summarise({ groups, control, ages: ages.ages }, { top: options.top, sample, errorsKnown: random })
+  const { reads, keyless } = rates?.attach(groups) ?? { reads: new Map(), keyless: [] }
+  const summary = summarise(
+    { groups: [...groups, ...keyless], control, ages: ages.ages, reads: { of: reads, total: rates?.total ?? null } },
+    { top: options.top, sample, errorsKnown: random },
+  )
   const durationMs = clock.now() - startedAtMs
   emit({ event: 'end', task: 'stats', done: visited, durationMs })
   return {
@@ -188,6 +198,7 @@ async function count(
     groups,
     summary,
     ages,
+    rates,
     method: sample !== null ? 'sample' : 'full',
     complete,
     visited,
@@ -196,54 +207,10 @@ async function count(
   }
 }
 
-export interface RateNow {
-  hits: number
-  misses: number
-  intervalMs: number
-}
-
-/** The change of the server's counters since `before`, without the lookups of this run. */
-async function rateNow(
-  context: OperationContext,
-  intervalMs: number,
-  sinceMs: number,
-  before: ServerInfo,
-  own: Lookups,
-): Promise<RateNow | null> {
-  const leftMs = sinceMs + intervalMs - context.clock.now()
-  if (leftMs > 0) await sleep(leftMs, undefined, { signal: context.signal }).catch(() => {})
-  const after = await context.store.info()
-  if (before.hits === null || before.misses === null || after.hits === null || after.misses === null) return null
-  const hits = after.hits - before.hits - own.hits
-  const misses = after.misses - before.misses - own.misses
-  // Counters that went back were reset, or the server was restarted.
-  return hits < 0 || misses < 0 ? null : { hits, misses, intervalMs: context.clock.now() - sinceMs }
-}
-
-function describeServer(info: ServerInfo, now: RateNow | null): StatsServer {
-  return {
-    usedMemoryBytes: info.usedMemoryBytes,
-    maxMemoryBytes: info.maxMemoryBytes,
-    policy: info.policy,
-    keys: info.keys,
-    hits: info.hits,
-    misses: info.misses,
-    hitRate: rate(info.hits, info.misses),
-    hitRateNow: now === null ? null : rate(now.hits, now.misses),
-    intervalMs: now?.intervalMs ?? null,
-    evictedKeys: info.evictedKeys,
-    expiredKeys: info.expiredKeys,
-    fragmentationRatio: info.fragmentationRatio,
-    connectedClients: info.connectedClients,
-    uptimeMs: info.uptimeSeconds === null ? null : info.uptimeSeconds * 1000,
-  }
-}
-
-function rate(hits: number | null, misses: number | null): number | null {
-  return hits === null || misses === null || hits + misses === 0 ? null : hits / (hits + misses)
-}
-
-function notesOf(redis: RedisIdentity, { ages, complete, counter, method, summary, visited }: Counted): string[] {
+function notesOf(
+  redis: RedisIdentity,
+  { ages, complete, counter, method, rates, summary, visited }: Counted,
+): string[] {
   const notes: string[] = []
   if (!complete) notes.push(`stopped after ${visited} keys: the figures are those of what was seen until then`)
   if (method === 'sample' && redis.mode === 'cluster')
@@ -257,6 +224,11 @@ function notesOf(redis: RedisIdentity, { ages, complete, counter, method, summar
   if (counter.unsized > 0 && summary.total.bytes !== null)
     notes.push(
       `the server refused to tell the size of ${counter.unsized} keys: they are taken to be like the others of their group`,
+    )
+  if (rates !== null && rates.refused !== null) notes.push(`hit rates of groups are unknown: ${rates.refused}`)
+  if (rates !== null && rates.unplaced > 0)
+    notes.push(
+      `${formatCount(rates.unplaced)} reads of the last hour are in no group: their processes had too many tenants or subjects to tell apart`,
     )
   return notes
 }

@@ -38,6 +38,7 @@ export function renderStats(report: StatsReport, { paint, widthColumns }: Render
           ),
         ]),
     ...ttlLine(report),
+    ...readsLine(report),
     ...largestLines(report),
     ...cost(report, paint),
     ...report.notes.map((note) => paint.yellow(`note: ${note}`)),
@@ -100,10 +101,11 @@ function rateNow({ server }: StatsReport): string[] {
   return parts.length === 0 ? [] : [parts.join(' · ')]
 }
 
-/** The order in which columns go: age, TTL p95, hit rate, TTL p50, no TTL, share. */
+/** The order in which columns go: age, TTL p95, load, hit rate, TTL p50, no TTL, share. */
 function columnsOf(report: StatsReport): Column<StatsGroup>[] {
   const sampled = report.method === 'sample'
   const aged = report.groups.some((group) => group.age !== null)
+  const loaded = report.groups.some((group) => group.loadMs !== null)
   return [
     { title: 'group', align: 'left', cell: (row) => row.group },
     { title: 'keys', align: 'right', cell: (row) => formatCount(row.keys) },
@@ -125,20 +127,20 @@ function columnsOf(report: StatsReport): Column<StatsGroup>[] {
             title: '± memory',
             align: 'right',
             cell: (row) => size(row.error?.bytes ?? null),
-            droppedAs: 7,
+            droppedAs: 8,
           } satisfies Column<StatsGroup>,
         ]
       : []),
     { title: 'no TTL', align: 'right', cell: (row) => formatCount(row.noTtlKeys), droppedAs: 2 },
     { title: 'TTL p50', align: 'right', cell: (row) => time(row.ttl.p50Ms), droppedAs: 3 },
-    { title: 'TTL p95', align: 'right', cell: (row) => time(row.ttl.p95Ms), droppedAs: 6 },
+    { title: 'TTL p95', align: 'right', cell: (row) => time(row.ttl.p95Ms), droppedAs: 7 },
     ...(aged
       ? [
           {
             title: 'age p50',
             align: 'right',
             cell: (row) => time(row.age?.p50Ms ?? null),
-            droppedAs: 8,
+            droppedAs: 9,
           } satisfies Column<StatsGroup>,
         ]
       : []),
@@ -148,6 +150,16 @@ function columnsOf(report: StatsReport): Column<StatsGroup>[] {
       cell: (row) => (row.hitRate === null ? UNKNOWN : formatPercent(row.hitRate)),
       droppedAs: 5,
     },
+    ...(loaded
+      ? [
+          {
+            title: 'load',
+            align: 'right',
+            cell: (row) => loadTime(row),
+            droppedAs: 6,
+          } satisfies Column<StatsGroup>,
+        ]
+      : []),
   ]
 }
 
@@ -161,6 +173,22 @@ function size(bytes: number | null): string {
 
 function time(ms: number | null): string {
   return ms === null ? UNKNOWN : formatDuration(ms)
+}
+
+/** The mean; `formatDuration` would make most loads `0 ms`. */
+function loadTime({ loadMs }: StatsGroup): string {
+  if (loadMs === null) return UNKNOWN
+  return loadMs.mean < 9.95 ? `${Number(loadMs.mean.toFixed(1))} ms` : formatDuration(loadMs.mean)
+}
+
+/** What the columns `hit rate` and `load` are of. */
+function readsLine({ total }: StatsReport): string[] {
+  const { hits, misses, hitRate, loads } = total
+  if (hits === null || misses === null || loads === null) return []
+  const reads = `${formatCount(hits + misses)} reads`
+  const hit = hitRate === null ? '' : `, ${formatPercent(hitRate)} hits`
+  const load = total.loadMs === null ? '' : ` · ${formatCount(loads)} loads of ${loadTime(total)}`
+  return [`last hour  ${reads}${hit}${load}`]
 }
 
 function ttlLine({ total }: StatsReport): string[] {

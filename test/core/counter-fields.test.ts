@@ -42,7 +42,7 @@ describe('fields of counters', () => {
         fc.pre(name !== null)
         expect(readCounterField(`${name}:${counted}`)).toEqual({ group: of, counted })
       }),
-      runs,
+      runs(1000),
     )
   })
 

@@ -28,6 +28,8 @@ const group = (name: string, keys: number, more: Partial<StatsGroup> = {}): Stat
   hits: null,
   misses: null,
   hitRate: null,
+  loads: null,
+  loadMs: null,
   error: null,
   ...more,
 })
@@ -137,6 +139,33 @@ describe('the statistics for people', () => {
       const lines = table(width)
       expect(lines[0]).toMatch(/group +keys.*memory/)
     }
+  })
+
+  it('say what the library read and loaded in the last hour, where it counted', () => {
+    const counted = {
+      ...report,
+      groups: [
+        group('list:*', 523, { hits: 900, misses: 100, hitRate: 0.9, loads: 95, loadMs: { mean: 12.3456 } }),
+        group('detail:*', 700, { hits: 0, misses: 0, loads: 2, loadMs: { mean: 0.24 } }),
+        group('count:*', 0, { bytes: 0, share: 0, hits: 1, misses: 1, hitRate: 0.5, loads: 0 }),
+        group('user_data:*', 3),
+      ],
+      total: group('(all)', 1226, { hits: 901, misses: 101, hitRate: 901 / 1002, loads: 97, loadMs: { mean: 12.1 } }),
+    }
+    const text = renderStats(counted, { paint: plain, widthColumns: null }).split('\n')
+    const cells = text.slice(5, 10).map((line) => line.split(/ {2,}/))
+    expect(cells.map((row) => [row[0], ...row.slice(-2)])).toEqual([
+      ['group', 'hit rate', 'load'],
+      ['list:*', '90 %', '12 ms'],
+      ['detail:*', '…', '0.2 ms'],
+      ['count:*', '50 %', '…'],
+      ['user_data:*', '…', '…'],
+    ])
+    expect(text).toContain('last hour  1,002 reads, 89.92 % hits · 97 loads of 12 ms')
+    const narrow = renderStats(counted, { paint: plain, widthColumns: 75 })
+    expect(narrow).toContain('no room for: TTL p95 (')
+    expect(narrow).toMatch(/hit rate +load\n/)
+    expect(renderStats(report, { paint: plain, widthColumns: null })).not.toMatch(/last hour|load/)
   })
 
   it('are plain without colour, and coloured with', () => {
