@@ -60,6 +60,11 @@ describe('resolveConfig', () => {
       format: 'envelope',
       keyPattern: null,
       versionKey: null,
+      negativeTtlMs: null,
+      softTimeoutMs: null,
+      hardTimeoutMs: null,
+      beta: 1,
+      l1: null,
     })
     expect(Object.keys(config.namespaces)).toEqual(['detail'])
     expect(config.models.product).toEqual({
@@ -77,11 +82,35 @@ describe('resolveConfig', () => {
       jitter: 0.1,
       key: null,
       join: [],
+      validateMs: null,
       critical: false,
       enabled: true,
       warm: null,
       lists: [],
     })
+  })
+
+  it('reads what the library goes by: L1, negative TTL, timeouts, beta, validation', () => {
+    const config = resolved({
+      prefix: 'shop',
+      defaults: { negativeTtl: '30s', timeout: { soft: '100ms' }, beta: 0 },
+      namespaces: {
+        detail: { l1: true, timeout: { hard: '5s' }, negativeTtl: false },
+        near: { l1: { maxEntries: 5, maxMemory: '1mb' }, beta: 2 },
+        off: { l1: false },
+      },
+      models: {
+        product: { source, validate: 'always' },
+        other: { source, validate: '30s' },
+        none: { source, validate: false },
+      },
+    })
+    const { detail, near, off } = config.namespaces
+    expect(detail).toMatchObject({ negativeTtlMs: null, softTimeoutMs: 100, hardTimeoutMs: 5_000, beta: 0 })
+    expect(detail?.l1).toEqual({ maxEntries: 10_000, maxBytes: 64 * 1024 * 1024 })
+    expect(near).toMatchObject({ negativeTtlMs: 30_000, beta: 2, l1: { maxEntries: 5, maxBytes: 1024 * 1024 } })
+    expect(off?.l1).toBeNull()
+    expect(Object.values(config.models).map((model) => model.validateMs)).toEqual([0, 30_000, null])
   })
 
   it('turns units into milliseconds and bytes, and takes the nearest default', () => {
