@@ -5,9 +5,11 @@ import type { Change } from './kernel.ts'
 
 export interface NearEntry {
   header: EntryHeader
-  /** deep-frozen */
+  /** deep-frozen, where it can be */
   value: unknown
   sizeBytes: number
+  /** of what `find` gives: it holds parts that cannot be frozen (Date, Map, Set, bytes), so a caller gets `copyValue(value)` (core/shared-value.ts) */
+  mutable?: boolean
 }
 
 /** What of a change concerns L1, with names as they are in Redis. */
