@@ -3,8 +3,9 @@ import { CachectlError } from '../core/errors.ts'
 import { idText } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import { argumentsRest } from './arguments-key.ts'
-import type { Invalidated, Place } from './kernel.ts'
-import { asLoad, type CallOptions, type LoaderContext, namespaceOf, policyOf } from './policy.ts'
+import { runWithContext } from './current-context.ts'
+import type { Invalidated, Load, Place } from './kernel.ts'
+import { type CallOptions, type LoaderContext, loaderContext, namespaceOf, policyOf } from './policy.ts'
 import type { Surface } from './surface.ts'
 import { loadValidated } from './validation.ts'
 
@@ -68,7 +69,10 @@ export function createFragments(surface: Surface): Fragment {
     const namespace = namespaceNamed(options.namespace)
     const place = placeOf(name, parts, namespace.name)
     const policy = policyOf(namespace, options, place.tenant)
-    const load = asLoad(async (context) => rendered(await render(context), name), place.tenant)
+    const load: Load = async (control) => {
+      const context = loaderContext(control, place.tenant)
+      return rendered(await runWithContext(context, () => render(context)), name)
+    }
     const { value } = await loadValidated(surface.kernel, place, policy, load, options.validateWith)
     return value as string | Uint8Array
   }

@@ -4,9 +4,17 @@ import { CachectlError } from '../core/errors.ts'
 import { idText } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import { argumentsRest, type KeyParts, partsRest } from './arguments-key.ts'
-import { runWithContext } from './current-context.ts'
+import { currentContext, runWithContext } from './current-context.ts'
 import type { Invalidated, Load, LoadControl, Place, Policy } from './kernel.ts'
-import { type CallOptions, loaderContext, namespaceOf, policyOf, stampsOf, ttlMsOf } from './policy.ts'
+import {
+  type CallOptions,
+  type LoaderContext,
+  loaderContext,
+  namespaceOf,
+  policyOf,
+  stampsOf,
+  ttlMsOf,
+} from './policy.ts'
 import type { Surface } from './surface.ts'
 import { loadValidated, type ReadVersion, readValidated, refreshValidated, type SourceVersion } from './validation.ts'
 
@@ -66,6 +74,8 @@ export interface Functions<Namespace extends string = string> {
     fn: (...args: Args) => Result,
     options?: FunctionOptions<Args, Awaited<Result>>,
   ): CachedFunction<Args, Awaited<Result>>
+  /** Of the load that the calling code runs in, within a cached function or method: `cache.context()?.ttl('5m')`; undefined outside of loads. */
+  context(): LoaderContext | undefined
 }
 
 /** What a cached function does, for any `this`. */
@@ -76,6 +86,7 @@ export interface Handle {
 
 export function createFunctions(surface: Surface, registered: Registered): Functions {
   return {
+    context: currentContext,
     fn(namespace, fn, options = {}) {
       checkFunction(fn, 'cache.fn(namespace, function, options)')
       const name = nameOf(options.name ?? fn.name, options.name !== undefined)
