@@ -2,7 +2,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { CachectlError } from '../core/errors.ts'
 import { mergeChanges } from './change.ts'
-import type { Change, Found, Invalidated, Kernel, LoadControl, Place, Policy } from './kernel.ts'
+import type { Change, Kernel } from './kernel.ts'
+import { createTransactionKernel } from './transaction-kernel.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a database's own type of result, which passes through
 type Result = any
@@ -22,6 +23,8 @@ interface Scope {
   readonly kernel: Kernel
   /** made when it commits */
   readonly changes: Change[]
+  /** keys of raw namespaces, deleted when it commits */
+  readonly rawKeys: Set<string>
   /** made already, because they came from outside of `c`; made again at the end, however that is: the transaction may have hidden their row from a reader */
   readonly again: Change[]
   /** the work has begun, so the database has begun its transaction */
@@ -69,7 +72,8 @@ export async function runTransaction<C, Tx, R>(
   } finally {
     scope.ended = true
     const outer = around !== null && !around.started ? kernel : (around?.kernel ?? kernel)
-    await apply(outer, committed || outcome !== null ? [...scope.changes, ...scope.again] : scope.again)
+    const drops = !committed && outcome === null
+    await apply(outer, drops ? scope.again : [...scope.changes, ...scope.again], drops ? [] : [...scope.rawKeys])
   }
   if (outcome === null) {
     throw new CachectlError('USAGE', 'the transaction ended without its work having been done', {
@@ -99,12 +103,21 @@ function createScope(root: Kernel, outer: Kernel): Scope {
   let dirty = false
   const scope: Scope = {
     root,
-    kernel: createTransactionKernel(
-      outer,
-      (change) => keep(change),
-      () => dirty,
-    ),
+    kernel: createTransactionKernel(outer, {
+      dirty: () => dirty,
+      ended: () => scope.ended,
+      keep(change) {
+        scope.changes.push(change)
+        scope.taint()
+      },
+      keepRaw(key) {
+        scope.rawKeys.add(key)
+        scope.taint()
+      },
+      hasRaw: (key) => scope.rawKeys.has(key),
+    }),
     changes: [],
+    rawKeys: new Set(),
     again: [],
     started: false,
     ended: false,
@@ -113,90 +126,17 @@ function createScope(root: Kernel, outer: Kernel): Scope {
       scopes.get(outer)?.taint()
     },
   }
-  const keep = async (change: Change): Promise<Invalidated> => {
-    if (scope.ended) return outer.invalidate(change) // not awaited by the work: late is better than never
-    scope.changes.push(change)
-    scope.taint()
-    return { status: 'queued', acknowledged: { processes: 0, of: 0, lapsed: false }, deleted: null }
-  }
   scopes.set(scope.kernel, scope)
   return scope
 }
 
-/**
- * Reads are served from the cache until the transaction has invalidated something; from then on all come from their source, because which entries show its
- * uncommitted rows is unknown. Nothing that was loaded within it is ever written: it may be rolled back, or be older than it looks (REPEATABLE READ).
- */
-function createTransactionKernel(
-  outer: Kernel,
-  keep: (change: Change) => Promise<Invalidated>,
-  dirty: () => boolean,
-): Kernel {
-  const read = async (places: readonly Place[], policy: Policy): Promise<Found[]> => {
-    const found = dirty() ? await missesOf(outer, places) : await outer.read(places, policy)
-    return dirty() ? missesOf(outer, places) : found
-  }
-  const forget = async (places: readonly Place[]): Promise<false> => {
-    await keep({ entries: places, fences: [...new Set(places.map(({ subject }) => subject))] })
-    return false
-  }
-  return {
-    ...outer,
-    read,
-    async load(place, policy, load) {
-      const [found] = (await read([place], policy)) as [Found]
-      return found.hit === 'fresh' ? found : loadedAs(found, await load(uncached(policy)))
-    },
-    async loadMany(places, policy, load) {
-      const found = await read(places, policy)
-      const missing = found.flatMap(({ hit }, index) => (hit === 'fresh' ? [] : [index]))
-      if (missing.length === 0) return found
-      const values = (await load(missing, () => uncached(policy))) as readonly unknown[]
-      missing.forEach((index, at) => {
-        found[index] = loadedAs(found[index] as Found, values[at])
-      })
-      return found
-    },
-    async refresh(place, policy, load) {
-      await forget([place])
-      const [miss] = (await missesOf(outer, [place])) as [Found]
-      return loadedAs(miss, await load(uncached(policy)))
-    },
-    write: (writes) => forget(writes.map(({ place }) => place)),
-    touch: async (place, policy) => (dirty() ? false : outer.touch(place, policy)),
-    invalidate: keep,
-  }
-}
-
-function missesOf(kernel: Kernel, places: readonly Place[]): Promise<Found[]> {
-  return Promise.all(places.map(async (place) => loadedAs({ key: await kernel.key(place) }, undefined, null)))
-}
-
-function loadedAs({ key }: { key: string }, value: unknown, tier: 'source' | null = 'source'): Found {
-  return { hit: 'miss', value, tier, key, createdAtMs: null, freshUntilMs: null, sourceVersion: null }
-}
-
-/** For loaders whose value is not cached: what they say of it means nothing. */
-function uncached(policy: Policy): LoadControl {
-  const nothing = () => {}
-  const signal =
-    policy.hardTimeoutMs === null ? new AbortController().signal : AbortSignal.timeout(policy.hardTimeoutMs)
-  return {
-    signal,
-    stale: null,
-    ttlMs: nothing,
-    graceMs: nothing,
-    stamps: nothing,
-    skip: nothing,
-    sourceVersion: nothing,
-  }
-}
-
-async function apply(kernel: Kernel, changes: readonly Change[]): Promise<void> {
-  for (const change of mergeChanges(changes)) {
-    // The caller must not take a committed transaction for a failed one, and run it again.
-    await kernel.invalidate(change).catch((error) => kernel.report(error))
-  }
+async function apply(kernel: Kernel, changes: readonly Change[], rawKeys: readonly string[]): Promise<void> {
+  // The caller must not take a committed transaction for a failed one, and run it again: nothing of this rejects.
+  const made = [
+    ...mergeChanges(changes).map((change) => kernel.invalidate(change)),
+    ...rawKeys.map((key) => kernel.command('UNLINK', key)),
+  ]
+  for (const settled of await Promise.allSettled(made)) if (settled.status === 'rejected') kernel.report(settled.reason)
 }
 
 function beginOf<Tx>(db: Transactional<Tx>): (work: (tx: Tx) => Promise<Result>) => Promise<Result> {
