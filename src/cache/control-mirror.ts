@@ -24,7 +24,7 @@ export interface Mirror {
   readonly incarnation: string
   readonly revision: string
   readonly keys: Keys
-  /** the key of a place, remembered */
+  /** the key of a place */
   keyOf(place: Place): string
   /** its keys in all versions of the code that are registered, its own first */
   keysOf(place: Place): string[]
@@ -40,8 +40,8 @@ export interface ControlMirror {
   outdated(): void
 }
 
-/** Keys that are remembered until the next bump. */
-const KEYS_REMEMBERED = 20_000
+/** Beginnings of keys that are remembered until the next bump. */
+const HEADS_REMEMBERED = 10_000
 
 export function createControlMirror(config: ResolvedConfig): ControlMirror {
   const hash = generationsKey(config.prefix)
@@ -152,20 +152,30 @@ function createMirror(
   const codes = [...fields.keys()]
     .filter((field) => field.startsWith(CODE_VERSION_FIELD))
     .map((field) => field.slice(CODE_VERSION_FIELD.length).split(':'))
-  let remembered = new Map<string, string>()
+  const heads = new Map<string, string>()
+  let last: (Omit<Place, 'rest'> & { head: string }) | null = null
+  const headOf = ({ namespace, subject, version, tenant }: Place): string => {
+    // Calls come in runs of one kind, and comparing names is cheaper than looking them up.
+    if (
+      last !== null &&
+      last.subject === subject &&
+      last.tenant === tenant &&
+      last.namespace === namespace &&
+      last.version === version
+    )
+      return last.head
+    const id = placeId({ namespace, subject, version, tenant, rest: [] })
+    const head = heads.get(id) ?? keys.head({ namespace, subject, version, tenant })
+    if (heads.size >= HEADS_REMEMBERED) heads.clear()
+    heads.set(id, head)
+    last = { namespace, subject, version, tenant, head }
+    return head
+  }
   return {
     incarnation,
     revision,
     keys,
-    keyOf(place) {
-      const id = placeId(place)
-      const known = remembered.get(id)
-      if (known !== undefined) return known
-      const key = keys.build(place)
-      if (remembered.size >= KEYS_REMEMBERED) remembered = new Map()
-      remembered.set(id, key)
-      return key
-    },
+    keyOf: (place) => headOf(place) + keys.rest(place.tenant, place.rest),
     keysOf(place) {
       const subject = encodeURIComponent(place.subject)
       const versions = new Set([place.version])

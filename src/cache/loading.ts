@@ -25,6 +25,17 @@ interface Asked {
   order: number
 }
 
+interface Round {
+  policy: Policy
+  load: LoadMany
+  results: Found[]
+  /** to be looked at again */
+  again: Asked[]
+  waits: Promise<void>[]
+  /** to be loaded, in one call */
+  leads: Lead[]
+}
+
 export function createLoading(context: LeadContext, control: ControlMirror, strict: boolean): Loading {
   const { flights, reader, counters, near, clock, config } = context
   const background = new Set<Promise<unknown>>()
@@ -51,8 +62,16 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
   }
 
   /** The entry as the policy lets it through: checked, accepted; null otherwise. */
-  const admit = async (entry: GoodEntry | null, { check, accept }: Policy): Promise<GoodEntry | null> => {
-    if (entry === null) return null
+  const admitAll = (
+    looked: readonly Looked[],
+    policy: Policy,
+  ): (GoodEntry | null)[] | Promise<(GoodEntry | null)[]> => {
+    if (policy.check === null && policy.accept === null) return looked.map((seen) => seen.entry)
+    return Promise.all(looked.map((seen) => admit(seen.entry, policy)))
+  }
+  const admit = (entry: GoodEntry | null, policy: Policy): GoodEntry | null | Promise<GoodEntry | null> =>
+    entry === null || (policy.check === null && policy.accept === null) ? entry : examine(entry, policy)
+  const examine = async (entry: GoodEntry, { check, accept }: Policy): Promise<GoodEntry | null> => {
     const { createdAtMs, sourceVersion } = entry.header
     if (accept !== null && !(await accept({ createdAtMs, sourceVersion }))) return null
     if (check === null) return entry
@@ -122,60 +141,60 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     return outcome?.kind === 'value' ? arrived(looked.key, outcome.take()) : stale
   }
 
+  /** Waits for a flight; what it came to is the answer if it may be shared, and otherwise the reason to look again. */
+  const land = async (asked: Asked, key: string, flight: Flight, share: boolean, { results, again }: Round) => {
+    const outcome = await flight.outcome.catch((error) => {
+      if (share) throw error
+      return null
+    })
+    if (share && outcome?.kind === 'value') results[asked.index] = arrived(key, outcome.take())
+    else again.push(asked)
+  }
+
+  const settle = (asked: Asked, seen: Looked, entry: GoodEntry | null, round: Round): void => {
+    const { policy, load, results, waits, leads } = round
+    if (entry?.state === 'fresh') {
+      counters.count('l2', asked.place)
+      results[asked.index] = found('fresh', seen, entry, policy)
+      if (refreshesEarly(entry.header, policy.beta, clock.now(), context.random)) renew(asked, seen, policy, load)
+      return
+    }
+    if (entry?.state === 'stale') {
+      const given = giveStale(asked, seen, entry, policy, load).then((stale) => {
+        results[asked.index] = stale
+      })
+      waits.push(given)
+      return
+    }
+    const flight = flights.get(seen.key)
+    const may = flight === undefined ? 'lead' : mayShare(flight, { order: asked.order, ...seen })
+    if (flight !== undefined && may !== 'lead') {
+      waits.push(land(asked, seen.key, flight, may === 'share', round))
+      return
+    }
+    counters.count('miss', asked.place)
+    const leading = lead(asked, seen)
+    leads.push(leading)
+    waits.push(land(asked, seen.key, leading.flight, true, round))
+  }
+
   /** One round: each entry is found, waited for, or loaded; those that came to nothing are given back. */
-  const round = async (
+  const goRound = async (
     pending: readonly Asked[],
     policy: Policy,
     load: LoadMany,
     results: Found[],
   ): Promise<Asked[]> => {
-    const withLease = (key: string) => flights.get(key) !== undefined
-    const looked = await look(
-      pending.map((asked) => asked.place),
-      policy,
-      withLease,
-    )
-    const again: Asked[] = []
-    const leads: { asked: Asked; lead: Lead }[] = []
-    const waits: Promise<void>[] = []
-    const landing = async (asked: Asked, key: string, flight: Flight, share: boolean) => {
-      const outcome = await flight.outcome.catch((error) => {
-        if (share) throw error
-        return null
-      })
-      if (share && outcome?.kind === 'value') results[asked.index] = arrived(key, outcome.take())
-      else again.push(asked)
-    }
-    for (const [at, asked] of pending.entries()) {
-      const seen = looked[at] as Looked
-      const entry = await admit(seen.entry, policy)
-      if (entry?.state === 'fresh') {
-        counters.count('l2', asked.place)
-        results[asked.index] = found('fresh', seen, entry, policy)
-        if (refreshesEarly(entry.header, policy.beta, clock.now(), context.random)) renew(asked, seen, policy, load)
-      } else if (entry?.state === 'stale') {
-        waits.push(
-          giveStale(asked, seen, entry, policy, load).then((given) => {
-            results[asked.index] = given
-          }),
-        )
-      } else {
-        const flight = flights.get(seen.key)
-        const may = flight === undefined ? 'lead' : mayShare(flight, { order: asked.order, ...seen })
-        if (flight !== undefined && may !== 'lead') waits.push(landing(asked, seen.key, flight, may === 'share'))
-        else leads.push({ asked, lead: lead(asked, seen) })
-      }
-    }
-    if (leads.length > 0) {
-      for (const { asked, lead: one } of leads) {
-        counters.count('miss', asked.place)
-        waits.push(landing(asked, one.key, one.flight, true))
-      }
-      const group = leads.map((each) => each.lead)
-      inBackground(leadGroup(context, group, leadOptions(policy, load, 'wait')))
-    }
-    await settleAll(waits)
-    return again
+    const places = pending.map((asked) => asked.place)
+    const looked = await look(places, policy, (key) => flights.get(key) !== undefined)
+    const round: Round = { policy, load, results, again: [], waits: [], leads: [] }
+    // All of them before the first flight begins: one that is refused must not leave a flight that never lands.
+    const entries = await admitAll(looked, policy)
+    for (let at = 0; at < pending.length; at++)
+      settle(pending[at] as Asked, looked[at] as Looked, entries[at] ?? null, round)
+    if (round.leads.length > 0) inBackground(leadGroup(context, round.leads, leadOptions(policy, load, 'wait')))
+    if (round.waits.length > 0) await settleAll(round.waits)
+    return round.again
   }
 
   /** Redis is away: once for each process, so many at once. */
@@ -225,7 +244,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     }
     for (let rounds = 0; pending.length > 0 && rounds < ROUNDS; rounds++) {
       try {
-        pending = await round(pending, policy, load, results)
+        pending = await goRound(pending, policy, load, results)
       } catch (error) {
         if (!(error instanceof Away)) throw error
         if (strict) throw error.cause
@@ -287,7 +306,8 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
       })
       for (const [at, { index, place }] of pending.entries()) {
         const seen = looked?.[at]
-        const entry = await admit(seen?.entry ?? null, policy)
+        const admitted = admit(seen?.entry ?? null, policy)
+        const entry = admitted instanceof Promise ? await admitted : admitted
         counters.count(entry === null ? 'miss' : entry.state === 'fresh' ? 'l2' : 'stale', place)
         results[index] = seen && entry ? found(entry.state, seen, entry, policy) : nothingFound(seen?.key ?? '')
       }

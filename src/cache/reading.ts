@@ -108,10 +108,10 @@ export function createReader({ config, link, control, clock, near, onUndecodable
   }
 
   /** Stamps that entries turned out to hold, and that nobody asked for. */
-  const missingStamps = (places: readonly Place[], keys: readonly string[], values: Values): string[] => {
+  const missingStamps = (keys: readonly string[], values: Values): string[] => {
     const missing: string[] = []
-    for (let index = 0; index < places.length; index++) {
-      const bytes = values.get(keys[index] as string)
+    for (const entry of keys) {
+      const bytes = values.get(entry)
       if (!Buffer.isBuffer(bytes) || !hasTags(bytes)) continue
       const head = decodeHeader(bytes)
       if (!head.ok) continue
@@ -123,65 +123,79 @@ export function createReader({ config, link, control, clock, near, onUndecodable
     return missing
   }
 
-  const attempt = async (
+  /** Null: the revision is not the mirror's any more. */
+  const attempt = (
     mirror: Mirror,
     places: readonly Place[],
     policy: Policy,
     { until, withLease }: LookOptions,
   ): Promise<Looked[] | null> => {
-    const keys = places.map((place) => mirror.keyOf(place))
-    const stamps = policy.stamps.map((name) => stampKey(prefix, name))
+    const keys = places.map(mirror.keyOf)
+    const wanted = [...keys]
+    for (const name of policy.stamps) wanted.push(stampKey(prefix, name))
     const leased = keys.filter(withLease)
-    const wanted = [
-      ...keys,
-      ...stamps,
-      ...leased.map((key) => leaseKey(prefix, key)),
-      ...(leased.length > 0 ? [logKey] : []),
-    ]
-    const tracked = near !== null && places.some((place) => config.namespaces[place.namespace]?.l1)
-    const expected = tracked ? near.expect(wanted) : null
-    try {
-      let values = await fetch(wanted, until)
+    if (leased.length > 0) wanted.push(...leased.map((key) => leaseKey(prefix, key)), logKey)
+    const expected = near !== null && places.some(isNear) ? near.expect(wanted) : null
+    const judged = fetch(wanted, until).then((values) => {
       if (textOf(values.get(revision)) !== mirror.revision) return null
-      const missing = missingStamps(places, keys, values)
-      if (missing.length > 0) {
-        const more = await fetch(missing, until)
+      const missing = missingStamps(keys, values)
+      if (missing.length === 0) return judgeAll(places, keys, mirror, policy, values, expected)
+      return fetch(missing, until).then((more) => {
         if (textOf(more.get(revision)) !== mirror.revision) return null
-        values = new Map([...values, ...more])
-      }
-      return places.map((place, index) => {
-        const key = keys[index] as string
-        const bytes = values.get(key) ?? null
-        const good = judge(bytes, mirror, place)
-        const entry = good !== null && stampsHold(good.header, prefix, values) ? good : null
-        if (entry !== null && expected !== null && near !== null && config.namespaces[place.namespace]?.l1) {
-          near.keep(expected, place.namespace, key, { ...entry, sizeBytes: (bytes as Buffer).length })
-        }
-        const lease = textOf(values.get(leaseKey(prefix, key)))
-        const captured = new Map(policy.stamps.map((name) => [name, textOf(values.get(stampKey(prefix, name)))]))
-        return { key, mirror, entry, lease, log: textOf(values.get(logKey)), stamps: captured }
+        return judgeAll(places, keys, mirror, policy, new Map([...values, ...more]), expected)
       })
-    } finally {
-      if (expected !== null) near?.done(expected)
-    }
+    })
+    return expected === null ? judged : judged.finally(() => near?.done(expected))
   }
 
+  const judgeAll = (
+    places: readonly Place[],
+    keys: readonly string[],
+    mirror: Mirror,
+    { stamps }: Policy,
+    values: Values,
+    expected: unknown,
+  ): Looked[] => {
+    const log = textOf(values.get(logKey))
+    const captured =
+      stamps.length === 0
+        ? NO_STAMPS
+        : new Map(stamps.map((name) => [name, textOf(values.get(stampKey(prefix, name)))]))
+    return places.map((place, index) => {
+      const key = keys[index] as string
+      const bytes = values.get(key) ?? null
+      const good = judge(bytes, mirror, place)
+      const entry = good !== null && stampsHold(good.header, prefix, values) ? good : null
+      if (entry !== null && expected !== null && isNear(place))
+        near?.keep(expected, place.namespace, key, { ...entry, sizeBytes: (bytes as Buffer).length })
+      const lease = log === null ? null : textOf(values.get(leaseKey(prefix, key)))
+      return { key, mirror, entry, lease, log, stamps: captured }
+    })
+  }
+  const isNear = (place: Place): boolean => !!config.namespaces[place.namespace]?.l1
+
   const mirrorOf = async (until: number) => control.current ?? (await sync(until))
+  const lookAgain: Reader['look'] = async (places, policy, options) => {
+    for (let attempts = 1; ; attempts++) {
+      const mirror = await sync(options.until)
+      const looked = await attempt(mirror, places, policy, options)
+      if (looked !== null) return looked
+      // Misses are true of any revision.
+      if (attempts >= ATTEMPTS) return places.map((place) => nothing(mirror, place))
+    }
+  }
   return {
     judge,
     mirror: mirrorOf,
-    async look(places, policy, options) {
-      let mirror = await mirrorOf(options.until)
-      for (let attempts = 1; ; attempts++) {
-        const looked = await attempt(mirror, places, policy, options)
-        if (looked !== null) return looked
-        mirror = await sync(options.until)
-        // Misses are true of any revision.
-        if (attempts >= ATTEMPTS) return places.map((place) => nothing(mirror, place))
-      }
+    look(places, policy, options) {
+      const mirror = control.current
+      if (mirror === null) return lookAgain(places, policy, options)
+      return attempt(mirror, places, policy, options).then((looked) => looked ?? lookAgain(places, policy, options))
     },
   }
 }
+
+const NO_STAMPS: ReadonlyMap<string, string | null> = new Map()
 
 /** Null: past its freshness and its grace. */
 export function stateOf(header: EntryHeader, nowMs: number): GoodEntry['state'] | null {
@@ -195,9 +209,11 @@ function stampsHold(header: EntryHeader, prefix: string, values: Values): boolea
   return true
 }
 
+const ZERO = 0x30
+
 /** By the length of the tags in the header (docs/contract.md), without decoding it. */
 function hasTags(bytes: Buffer): boolean {
-  return bytes.length > 69 && bytes.toString('latin1', 65, 69) !== '0000'
+  return bytes.length > 69 && !(bytes[65] === ZERO && bytes[66] === ZERO && bytes[67] === ZERO && bytes[68] === ZERO)
 }
 
 export function textOf(reply: Reply | undefined): string | null {

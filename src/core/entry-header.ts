@@ -156,47 +156,81 @@ function plainText(ascii: string): string | null {
   }
 }
 
-// Magic and format are looked at before. Then codec, incarnation, grace, writer, created at, fresh until, delta, length of source version, of tags, of payload.
-const FIXED =
-  /^.{5}[jtsbJTSB][\w-]{16}[0-9a-z]{9}[\w-][\w.-]{7}[0-9a-z]{9}(?:[0-9a-z]{9}|-{9})[0-9a-z]{6}(?:[0-9a-z]{2}|--)[0-9a-z]{11}$/
-
 /** The header of the entry that begins with these bytes. Never throws. */
 export function decodeHeader(bytes: Uint8Array): DecodedHeader {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const fixed = buffer.toString('latin1', 0, Math.min(buffer.length, FIXED_BYTES))
-  if (fixed === '' || !(fixed.startsWith(MAGIC) || MAGIC.startsWith(fixed))) return { ok: false, reason: 'foreign' }
-  if (fixed.length > MAGIC.length && fixed[MAGIC.length] !== FORMAT) return { ok: false, reason: 'format' }
-  if (fixed.length < FIXED_BYTES) return { ok: false, reason: 'truncated', needBytes: FIXED_BYTES }
-  if (!FIXED.test(fixed)) return { ok: false, reason: 'corrupt' }
-  const hasVersion = !fixed.startsWith(NO_VERSION, 63)
-  const versionEnd = FIXED_BYTES + (hasVersion ? number(fixed, 63, 65) : 0)
-  const headerBytes = versionEnd + number(fixed, 65, 69)
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (buffer.length < FIXED_BYTES || buffer.readUInt32BE(0) !== MAGIC_NUMBER || buffer[4] !== FORMAT_BYTE)
+    return { ok: false, ...strange(buffer) }
+  const codec = CODECS_BY_BYTE[buffer[5] as number]
+  const versionBytes = buffer[63] === DASH && buffer[64] === DASH ? -1 : number(buffer, 63, 65)
+  const tagsBytes = number(buffer, 65, 69)
+  const payloadBytes = number(buffer, 69, 76)
+  const createdAtMs = number(buffer, 39, 48)
+  const freshUntilMs = buffer[48] === DASH ? (isNever(buffer) ? null : Number.NaN) : number(buffer, 48, 57)
+  const graceMs = number(buffer, 22, 31)
+  const deltaMs = number(buffer, 57, 63)
+  const numbers = versionBytes + tagsBytes + payloadBytes + createdAtMs + (freshUntilMs ?? 0) + graceMs + deltaMs
+  const incarnation = buffer.toString('latin1', 6, 22)
+  const writer = buffer.toString('latin1', 31, 39)
+  if (codec === undefined || Number.isNaN(numbers) || !INCARNATION.test(incarnation) || !WRITER.test(writer))
+    return { ok: false, reason: 'corrupt' }
+  const versionEnd = FIXED_BYTES + Math.max(0, versionBytes)
+  const headerBytes = versionEnd + tagsBytes
   if (buffer.length < headerBytes) return { ok: false, reason: 'truncated', needBytes: headerBytes }
-  const sourceVersion = hasVersion ? plainText(buffer.toString('latin1', FIXED_BYTES, versionEnd)) : null
-  const tags = parseTags(buffer.toString('latin1', versionEnd, headerBytes))
-  const codec = CODECS.get(fixed[5] as string)
-  if (!codec || !tags || (hasVersion && sourceVersion === null)) return { ok: false, reason: 'corrupt' }
+  const sourceVersion = versionBytes < 0 ? null : plainText(buffer.toString('latin1', FIXED_BYTES, versionEnd))
+  const tags = tagsBytes === 0 ? NO_TAGS : parseTags(buffer.toString('latin1', versionEnd, headerBytes))
+  if (!tags || (versionBytes >= 0 && sourceVersion === null)) return { ok: false, reason: 'corrupt' }
   const header: EntryHeader = {
     format: 1,
     codec,
-    incarnation: fixed.slice(6, 22),
-    createdAtMs: number(fixed, 39, 48),
-    freshUntilMs: fixed.startsWith(NEVER, 48) ? null : number(fixed, 48, 57),
-    graceMs: number(fixed, 22, 31),
-    deltaMs: number(fixed, 57, 63),
-    writer: fixed.slice(31, 39).replace(/\.+$/, ''),
+    incarnation,
+    createdAtMs,
+    freshUntilMs,
+    graceMs,
+    deltaMs,
+    writer: writer.endsWith('.') ? writer.replace(/\.+$/, '') : writer,
     sourceVersion,
     tags,
-    payloadBytes: number(fixed, 69, 76),
+    payloadBytes,
   }
   return { ok: true, header, headerBytes }
 }
 
-function number(fixed: string, from: number, to: number): number {
-  return Number.parseInt(fixed.slice(from, to), 36)
+/** Of what does not begin as an entry of this format with all of its fixed part. */
+function strange(buffer: Buffer): { reason: HeaderFailure; needBytes?: number } {
+  const fixed = buffer.toString('latin1', 0, Math.min(buffer.length, FIXED_BYTES))
+  if (fixed === '' || !(fixed.startsWith(MAGIC) || MAGIC.startsWith(fixed))) return { reason: 'foreign' }
+  if (fixed.length > MAGIC.length && fixed[MAGIC.length] !== FORMAT) return { reason: 'format' }
+  return { reason: 'truncated', needBytes: FIXED_BYTES }
 }
 
-function parseTags(text: string): TagStamp[] | null {
+const MAGIC_NUMBER = 0x6363746c
+const FORMAT_BYTE = 0x31
+const DASH = 0x2d
+const INCARNATION = /^[\w-]{16}$/
+const WRITER = /^[\w-][\w.-]{7}$/
+const NO_TAGS: readonly TagStamp[] = []
+const CODECS_BY_BYTE: (Codec | undefined)[] = []
+for (const [letter, codec] of CODECS) CODECS_BY_BYTE[letter.charCodeAt(0)] = codec
+
+function isNever(buffer: Buffer): boolean {
+  for (let at = 48; at < 57; at++) if (buffer[at] !== DASH) return false
+  return true
+}
+
+/** NaN where one of these bytes is no digit of base 36, lower case. */
+function number(buffer: Buffer, from: number, to: number): number {
+  let value = 0
+  for (let at = from; at < to; at++) {
+    const byte = buffer[at] as number
+    if (byte >= 0x30 && byte <= 0x39) value = value * 36 + byte - 0x30
+    else if (byte >= 0x61 && byte <= 0x7a) value = value * 36 + byte - 0x57
+    else return Number.NaN
+  }
+  return value
+}
+
+function parseTags(text: string): readonly TagStamp[] | null {
   if (text === '') return []
   const tags: TagStamp[] = []
   for (const part of text.split(';')) {
