@@ -69,11 +69,11 @@ export interface Functions<Namespace extends string = string> {
    * The function with its results cached in this namespace.
    * @throws CachectlError USAGE where it has no name of its own, or another function of this cache has it
    */
-  fn<Args extends unknown[], Result>(
+  fn<Fn extends (...args: never[]) => unknown>(
     namespace: Namespace,
-    fn: (...args: Args) => Result,
-    options?: FunctionOptions<Args, Awaited<Result>>,
-  ): CachedFunction<Args, Awaited<Result>>
+    fn: Fn,
+    options?: FunctionOptions<Parameters<Fn>, Awaited<ReturnType<Fn>>>,
+  ): CachedFunction<Parameters<Fn>, Awaited<ReturnType<Fn>>>
   /** Of the load that the calling code runs in, within a cached function or method: `cache.context()?.ttl('5m')`; undefined outside of loads. */
   context(): LoaderContext | undefined
 }
