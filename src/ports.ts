@@ -296,6 +296,8 @@ export interface Source {
   load?(ids: readonly Id[], options: { tenant?: string; signal: AbortSignal }): Promise<readonly SourceRow[]>
   list?(query: ListQuery): Promise<readonly SourceRow[]>
   count?(query: { filters: Readonly<Record<string, unknown>>; tenant?: string; signal: AbortSignal }): Promise<number>
+  /** Id and tenant of a row that did not come from here, by its columns. Absent where only rows of its own reading say them. @throws CachectlError SOURCE_INVALID */
+  identify?(row: Row): { id: Id; tenant: string | null }
   /** The most frequent combinations of values in these columns, most frequent first. */
   distinct?(query: {
     columns: readonly string[]

@@ -20,6 +20,7 @@ export interface DeclaredModel {
   readonly subject: string
   readonly namespace: string
   readonly version: string
+  readonly tenant: boolean
   readonly ttl: ((row: never) => number | null) | number | null | undefined
   readonly graceMs: number
   readonly related: readonly string[]

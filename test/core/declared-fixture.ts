@@ -13,6 +13,7 @@ const model = (name: string, more: Partial<DeclaredModel> = {}): DeclaredModel =
   subject: name,
   namespace: 'detail',
   version: '1',
+  tenant: false,
   ttl: undefined,
   graceMs: 0,
   related: [],

@@ -1,7 +1,7 @@
 // A file of rows as a source: NDJSON (.ndjson, .jsonl) or a JSON array (.json), plain or with .gz.
 import type { Row, Source } from '../../ports.ts'
 import { readArray, readLines } from './file-rows.ts'
-import { createRowFilter, createRowTaker, type RowFields, streamPages } from './row-stream.ts'
+import { createIdentify, createRowFilter, createRowTaker, type RowFields, streamPages } from './row-stream.ts'
 import { sourceInvalid } from './source-error.ts'
 
 export interface FileOptions {
@@ -42,6 +42,7 @@ export function file(options: FileOptions): Source {
     hasTenants: options.tenant !== undefined,
     reads: 'stream',
     strategies: ['all', 'ids'],
+    identify: createIdentify(fields),
     async *select(selection) {
       if (selection.strategy !== 'all' && selection.strategy !== 'ids') {
         throw sourceInvalid(`a file cannot be read by strategy "${selection.strategy}"`, 'use strategy `all` or `ids`')

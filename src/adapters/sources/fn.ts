@@ -2,6 +2,7 @@
 import type { Id, ListQuery, Row, Selection, Source, SourceRow, Strategy } from '../../ports.ts'
 import { abortable } from './abortable.ts'
 import {
+  createIdentify,
   createRowFilter,
   createRowTaker,
   type RowFields,
@@ -133,6 +134,7 @@ export function fn<R extends object = Row>(given: FnOptions<R> | ((selection: Se
     hasTenants: fields.tenant !== undefined,
     reads: rows ? 'stream' : 'page',
     strategies: strategiesOf(options),
+    identify: createIdentify(fields),
     async *select(selection) {
       const byIds = selection.strategy === 'ids'
       const filter = createRowFilter(selection, fields, byIds && !load ? (selection.ids ?? []) : null)

@@ -1,5 +1,5 @@
 // Rows of a function or a file, one after the other or in arrays, become pages: identified, filtered, cut to the limit. Memory for one page.
-import type { Id, Row, Selection, SourceRow } from '../../ports.ts'
+import type { Id, Row, Selection, Source, SourceRow } from '../../ports.ts'
 import { abortable } from './abortable.ts'
 import { sourceFailed, sourceInvalid } from './source-error.ts'
 
@@ -71,6 +71,21 @@ export function createRowTaker(fields: RowFields): RowTaker {
       row,
       version: updatedAt ? takeVersion(updatedAt(row)) : null,
       tenant: tenant ? takeTenant(tenant(row)) : null,
+    }
+  }
+}
+
+/** `Source.identify` of rows with these fields. @throws CachectlError SOURCE_INVALID */
+export function createIdentify(fields: RowFields): NonNullable<Source['identify']> {
+  const take = createRowTaker({ id: fields.id, tenant: fields.tenant } as RowFields)
+  return (row) => {
+    try {
+      const { id, tenant } = take(row)
+      return { id, tenant }
+    } catch (thrown) {
+      throw thrown instanceof UnreadableRow
+        ? sourceInvalid(`a row cannot be told from others: ${thrown.message}`)
+        : thrown
     }
   }
 }

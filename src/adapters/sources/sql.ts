@@ -92,6 +92,13 @@ export function sql(options: SqlOptions): Source {
       const rows = await runIds(opened, 'rows', uniqueTexts(ids), tenant === undefined ? {} : { tenant }, signal)
       return rows.map(createRowReader(opened.model))
     },
+    identify(row) {
+      const id = row[options.id ?? 'id']
+      const tenant = options.tenant === undefined ? null : row[options.tenant]
+      if (typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint')
+        throw sourceInvalid(`a row of table "${options.table}" has no "${options.id ?? 'id'}"`, 'give it with its id')
+      return { id, tenant: tenant === null || tenant === undefined ? null : String(tenant) }
+    },
     list: (query) => open(query.signal).then((opened) => listRows(opened, query)),
     async count(query) {
       const opened = await open(query.signal)
