@@ -15,6 +15,7 @@ export interface ReadVerdict {
     | 'undecodable'
     | 'wrong-type'
     | 'other-incarnation'
+    | 'invalidated-tag'
     | 'no-control-data'
     | 'outdated-generation'
     | 'other-version'
@@ -38,7 +39,12 @@ export interface ReadFacts {
   hasConfig: boolean
   control: boolean
   raw: boolean
+  /** its namespace and subject, or its namespace alone, where only the application's code knows its subjects */
   declared: boolean
+  /** of functions, routes, fragments and direct calls: no model of the config */
+  ofCode: boolean
+  /** tags of the entry that were invalidated since it was loaded */
+  invalidatedTags: readonly string[]
   /** `detail:product`; null: no key of the config's scheme */
   place: string | null
   /** that of the control data now; null: there is none */
@@ -50,7 +56,16 @@ export interface ReadFacts {
 }
 
 export function explainRead(facts: ReadFacts): ReadVerdict {
-  return explainStranger(facts) ?? explainAddress(facts) ?? explainEntry(facts)
+  return explainStranger(facts) ?? explainAddress(facts) ?? withReader(facts, explainEntry(facts))
+}
+
+/** Of what code reads, the config cannot say whether any does. */
+function withReader({ ofCode, place }: ReadFacts, read: ReadVerdict): ReadVerdict {
+  if (!ofCode) return read
+  return {
+    ...read,
+    sentences: [...read.sentences, `${place} is no model of the config: what reads it is in the application's code.`],
+  }
 }
 
 /** Keys that the library never reads as entries. */
@@ -116,8 +131,8 @@ function explainAddress({
 }
 
 function explainEntry(facts: ReadFacts): ReadVerdict {
-  const { exists, header, headerFailure, incarnation, place, type } = facts
-  const warm = `cachectl warm ${place?.split(':')[1] ?? ''}`.trim()
+  const { exists, header, headerFailure, incarnation, invalidatedTags, ofCode, place, type } = facts
+  const warm = ofCode ? null : `cachectl warm ${place?.split(':')[1] ?? ''}`.trim()
   if (!exists)
     return verdict(
       'miss',
@@ -147,6 +162,16 @@ function explainEntry(facts: ReadFacts): ReadVerdict {
       'miss',
       'other-incarnation',
       ['The entry is from before the control data was lost: it may be outdated, so a read is a miss.'],
+      warm,
+    )
+  }
+  if (invalidatedTags.length > 0) {
+    return verdict(
+      'miss',
+      'invalidated-tag',
+      [
+        `The entry is there, but what it was made of was invalidated since (${invalidatedTags.join(', ')}): a read is a miss.`,
+      ],
       warm,
     )
   }

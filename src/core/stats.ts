@@ -142,7 +142,10 @@ function joinedReads(groups: readonly Group[], of: ReadonlyMap<Group, ReadCounts
   return sum
 }
 
-function describeReads(reads: ReadCounts | null): Pick<StatsGroup, 'hits' | 'misses' | 'hitRate' | 'loads' | 'loadMs'> {
+/** Null in all where nothing was counted. */
+export function describeReads(
+  reads: ReadCounts | null,
+): Pick<StatsGroup, 'hits' | 'misses' | 'hitRate' | 'loads' | 'loadMs'> {
   if (reads === null) return { hits: null, misses: null, hitRate: null, loads: null, loadMs: null }
   const { hits, misses, loads, loadUs } = reads
   return {

@@ -1,14 +1,16 @@
 // `why`: is the key there, what does its envelope say, whose is it, and what would a read of it do now, in plain sentences.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { declarationOf, own } from '../core/declared.ts'
-import { decodeHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
-import { createKeys, generationsKey, isControlKey, type ParsedKey, readGenerations } from '../core/key.ts'
+import { decodeHeader, type EntryHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
+import { createKeys, generationsKey, isControlKey, type ParsedKey, readGenerations, stampKey } from '../core/key.ts'
 import { printable, unprintable } from '../core/printable.ts'
 import { compileRawKey } from '../core/raw-key.ts'
 import { explainRead, type ReadFacts, type ReadVerdict } from '../core/read-verdict.ts'
+import { describeReads, type StatsGroup } from '../core/stats.ts'
 import type { Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { type AboutEntry, aboutEntry, memoryOf, typeOf } from './get.ts'
+import { readHitRates } from './hit-rates.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 
 export interface WhyReport extends ReportBase {
@@ -23,6 +25,8 @@ export interface WhyReport extends ReportBase {
   bytes: number | null
   entry: AboutEntry | null
   belongsTo: Belonging | null
+  /** of its namespace and subject in the last hour, all tenants; null where nothing was counted */
+  reads: Pick<StatsGroup, 'hits' | 'misses' | 'hitRate' | 'loads' | 'loadMs'> | null
   read: ReadVerdict
 }
 
@@ -34,6 +38,7 @@ export interface Belonging {
   version: string | null
   tenant: string | null
   rest: string[]
+  /** namespace and subject are in the config, or the namespace is and live processes read the subject in the last hour */
   declared: boolean
   /** written by other software */
   raw: boolean
@@ -54,6 +59,13 @@ export async function why(context: OperationContext, key: string): Promise<WhyRe
   const parsed =
     config === null ? null : createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }).parse(bytes)
   const belongsTo = config === null ? null : belongingOf(config, bytes, parsed)
+  const reads = await readsOf(context, belongsTo)
+  const ofCode =
+    config !== null &&
+    belongsTo !== null &&
+    belongsTo.model === null &&
+    own(config.namespaces, belongsTo.namespace) !== undefined
+  if (belongsTo !== null && ofCode && reads !== null) belongsTo.declared = true
   const facts: ReadFacts = {
     exists: type !== null,
     type,
@@ -63,7 +75,9 @@ export async function why(context: OperationContext, key: string): Promise<WhyRe
     hasConfig: config !== null,
     control: config !== null && isControlKey(config.prefix, bytes),
     raw: belongsTo?.raw ?? false,
-    declared: belongsTo?.declared ?? false,
+    declared: ofCode || (belongsTo?.declared ?? false),
+    ofCode,
+    invalidatedTags: config === null || header === null ? [] : await invalidatedTags(context, config, header.tags),
     place:
       belongsTo === null ? null : `${belongsTo.namespace}${belongsTo.subject === null ? '' : `:${belongsTo.subject}`}`,
     ...(config === null || parsed === null ? NO_CONTROL : await controlFacts(context, config, bytes, parsed)),
@@ -78,6 +92,7 @@ export async function why(context: OperationContext, key: string): Promise<WhyRe
     bytes: type === null ? null : await memoryOf(context, bytes),
     entry: header === null ? null : aboutEntry(header, clock.now()),
     belongsTo,
+    reads,
     read: explainRead(facts),
   }
 }
@@ -108,6 +123,32 @@ async function controlFacts(
     keyVersion: parsed.version,
     configVersion,
   }
+}
+
+async function readsOf(context: OperationContext, place: Belonging | null): Promise<WhyReport['reads']> {
+  if (place === null) return null
+  const rates = await readHitRates(
+    context,
+    { by: ['namespace', 'model'], targets: [], tenant: null },
+    { hits: 0, misses: 0 },
+  )
+  const { keyless = [], reads } = rates?.attach([]) ?? {}
+  const group = keyless.find(
+    ({ identity }) => identity.namespace === place.namespace && identity.subject === place.subject,
+  )
+  const counts = group === undefined ? undefined : reads?.get(group)
+  return counts === undefined ? null : describeReads(counts)
+}
+
+/** Tags whose stamp is another one than the entry holds, or none: as a read compares them. */
+async function invalidatedTags(
+  { store }: OperationContext,
+  { prefix }: ResolvedConfig,
+  tags: EntryHeader['tags'],
+): Promise<string[]> {
+  if (tags.length === 0) return []
+  const stamps = (await store.call('MGET', ...tags.map(({ tag }) => stampKey(prefix, tag)))) as readonly Reply[]
+  return tags.flatMap(({ tag, stamp }, index) => (String(stamps[index]) === stamp ? [] : [printable(tag)]))
 }
 
 function belongingOf(config: ResolvedConfig, bytes: Buffer, parsed: ParsedKey | null): Belonging | null {

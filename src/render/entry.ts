@@ -1,7 +1,7 @@
 // The reports of `get` and `why` for people.
 import type { ChalkInstance } from 'chalk'
 import { printable, safeJson } from '../core/printable.ts'
-import { formatBytes, formatDuration } from '../core/units.ts'
+import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
 import type { AboutEntry, GetReport } from '../ops/get.ts'
 import type { WhyReport } from '../ops/why.ts'
 
@@ -23,7 +23,7 @@ export function renderAbout({ key, about }: GetReport, paint: ChalkInstance): st
 }
 
 export function renderWhy(report: WhyReport, paint: ChalkInstance): string {
-  const { key, exists, type, ttlMs, bytes, entry, belongsTo, read } = report
+  const { key, exists, type, ttlMs, bytes, entry, belongsTo, read, reads } = report
   const lines = [paint.bold(key)]
   if (exists)
     lines.push(
@@ -31,17 +31,8 @@ export function renderWhy(report: WhyReport, paint: ChalkInstance): string {
     )
   else lines.push('in Redis    no')
   if (entry !== null) lines.push(`envelope    ${envelope(entry)}`)
-  if (belongsTo !== null) {
-    const { namespace, subject, model, version, tenant, rest } = belongsTo
-    const parts = [
-      `namespace ${namespace}`,
-      ...(model === null ? (subject === null ? [] : [`subject ${subject}`]) : [`model ${model}`]),
-    ]
-    if (version !== null) parts.push(`version v${version}`)
-    if (tenant !== null) parts.push(`tenant ${tenant}`)
-    if (rest.length > 0) parts.push(rest.join(':'))
-    lines.push(`belongs to  ${printable(parts.join(' · '))}`)
-  }
+  if (belongsTo !== null) lines.push(`belongs to  ${belongsText(belongsTo)}`)
+  if (reads !== null) lines.push(`last hour   ${readsText(reads)}`)
   const mark =
     read.outcome === 'fresh'
       ? paint.green('hit')
@@ -53,6 +44,32 @@ export function renderWhy(report: WhyReport, paint: ChalkInstance): string {
   lines.push(`a read now  ${mark}`, ...read.sentences)
   if (read.next !== null) lines.push(paint.dim(`next: ${read.next}`))
   return `${lines.join('\n')}\n`
+}
+
+function belongsText({
+  namespace,
+  subject,
+  model,
+  version,
+  tenant,
+  rest,
+}: NonNullable<WhyReport['belongsTo']>): string {
+  const parts = [
+    `namespace ${namespace}`,
+    ...(model === null ? (subject === null ? [] : [`subject ${subject}`]) : [`model ${model}`]),
+  ]
+  if (version !== null) parts.push(`version v${version}`)
+  if (tenant !== null) parts.push(`tenant ${tenant}`)
+  if (rest.length > 0) parts.push(rest.join(':'))
+  return printable(parts.join(' · '))
+}
+
+function readsText({ hits, hitRate, loads, loadMs, misses }: NonNullable<WhyReport['reads']>): string {
+  return [
+    `${formatCount((hits ?? 0) + (misses ?? 0))} reads of its group`,
+    ...(hitRate === null ? [] : [`${formatPercent(hitRate)} hits`]),
+    ...(loadMs === null ? [] : [`${formatCount(loads ?? 0)} loads of ${formatDuration(loadMs.mean)}`]),
+  ].join(' · ')
 }
 
 function ttlText(ttlMs: number | null): string {

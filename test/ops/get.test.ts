@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { encodeEntry } from '../../src/core/entry.ts'
-import { createKeys, generationsKey } from '../../src/core/key.ts'
+import { countersKey, createKeys, generationsKey, stampKey } from '../../src/core/key.ts'
 import { getEntry } from '../../src/ops/get.ts'
 import { MOST_ELEMENTS } from '../../src/ops/read-value.ts'
 import { why } from '../../src/ops/why.ts'
@@ -180,7 +180,8 @@ describe('why', () => {
 
   it.each([
     ['shop:v2:detail:product:1', 'other-version', /of version v2; the config is at v1/],
-    ['shop:v1:detail:nobody:1', 'undeclared', /has no detail:nobody/],
+    ['shop:v1:nowhere:product:1', 'undeclared', /has no nowhere:product/],
+    ['shop:v1:nowhere:@fn.a:1', 'undeclared', /has no nowhere:@fn.a/],
     ['shop~generations', 'control-data', /control data/],
     ['legacy:1', 'raw', /Other software writes it/],
     ['bull:1', 'not-an-entry', /no entry of this config/],
@@ -199,10 +200,44 @@ describe('why', () => {
   it('reads the header alone, also behind long tags', async () => {
     await vouch()
     const tags = Array.from({ length: 60 }, (_, i) => ({ tag: `tag-number-${i}`, stamp: `s${i}` }))
+    for (const { tag, stamp } of tags) await server.call('SET', stampKey('shop', tag), stamp)
     await server.call('SET', PRODUCT, entry({ tags }))
     const report = await explain(PRODUCT)
     expect(report.entry?.tags).toHaveLength(60)
     expect(report.read.outcome).toBe('fresh')
+  })
+
+  it('an entry of which a tag was invalidated', async () => {
+    await vouch()
+    const tags = ['tag:a', 'tag:b', 'tag:c\u001b'].map((tag) => ({ tag, stamp: 's1' }))
+    await server.call('SET', PRODUCT, entry({ tags }))
+    await server.call('MSET', stampKey('shop', 'tag:a'), 's1', stampKey('shop', 'tag:b'), 's2')
+    const { read } = await explain(PRODUCT)
+    expect(read).toMatchObject({ outcome: 'miss', reason: 'invalidated-tag', next: 'cachectl warm product' })
+    expect(read.sentences[0]).toContain('invalidated since (tag:b, tag:c\\x1B)')
+  })
+
+  it('entries of functions and direct calls, which only code knows', async () => {
+    await vouch()
+    const key = 'shop:v1:detail:@fn.getUser:7'
+    expect(await explain(key)).toMatchObject({
+      belongsTo: { declared: false, model: null },
+      reads: null,
+      read: { outcome: 'miss', reason: 'absent', next: null },
+    })
+    await server.call('SET', key, entry())
+    const minute = Math.floor(Date.now() / 60_000)
+    await server.call('HSET', countersKey('shop', minute), 'detail:@fn.getUser:7:l1', 3, 'detail:@fn.getUser::miss', 1)
+    const report = await explain(key)
+    expect(report).toMatchObject({
+      belongsTo: { declared: true },
+      reads: { hits: 3, misses: 1, hitRate: 0.75, loads: 0, loadMs: null },
+      read: { outcome: 'fresh', next: null },
+    })
+    expect(report.read.sentences.at(-1)).toBe(
+      "detail:@fn.getUser is no model of the config: what reads it is in the application's code.",
+    )
+    expect((await explain('shop:v2:detail:@fn.getUser:7')).read.reason).toBe('other-version')
   })
 
   it('works on any Redis without a config', async () => {

@@ -64,6 +64,7 @@ it('why is told in lines that each say one thing', () => {
       declared: true,
       raw: false,
     },
+    reads: { hits: 900, misses: 300, hitRate: 0.75, loads: 250, loadMs: { mean: 31.4 } },
     read: {
       outcome: 'stale',
       reason: 'within-grace',
@@ -76,6 +77,7 @@ it('why is told in lines that each say one thing', () => {
     'in Redis    string · no TTL · 100 B',
     expect.stringMatching(/^envelope {4}json, 2 KB/),
     'belongs to  namespace detail · model product · version v1 · tenant 7 · 1',
+    'last hour   1,200 reads of its group · 75 % hits · 250 loads of 31 ms',
     'a read now  stale hit',
     'A read gives it as stale.',
     'next: cachectl warm product',
@@ -89,6 +91,7 @@ it('why is told in lines that each say one thing', () => {
         type: null,
         entry: null,
         belongsTo: null,
+        reads: null,
         read: { ...report.read, outcome: 'miss', next: null },
       },
       paint,
