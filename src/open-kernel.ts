@@ -4,8 +4,10 @@ import { openStore } from './adapters/redis/store.ts'
 import { type CounterDelta, counterCommands, createCounters } from './cache/counters.ts'
 import { createKernel } from './cache/create-kernel.ts'
 import type { Kernel } from './cache/kernel.ts'
+import { createEvents } from './cache/log.ts'
 import { createNear } from './cache/near.ts'
 import { carryTransactions } from './cache/transaction.ts'
+import { watchKernel } from './cache/watched-kernel.ts'
 import { requireRedis } from './config/redis-target.ts'
 import type { ResolvedConfig } from './config/resolved.ts'
 import { CachectlError } from './core/errors.ts'
@@ -41,7 +43,12 @@ export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}
     throw new CachectlError('REDIS_URL_INVALID', 'the library does not start a private server', {
       hint: 'name a server that runs: redis://localhost:6379',
     })
-  const { clock = CLOCK, onError = () => {} } = settings
+  const { clock = CLOCK } = settings
+  const events = createEvents(config.prefix, process.env)
+  const onError = (error: unknown): void => {
+    events.error(error)
+    settings.onError?.(error)
+  }
   const timeouts = { connectTimeoutMs: CONNECT_TIMEOUT_MS, replyTimeoutMs: REPLY_TIMEOUT_MS }
   const store = openStore(target, timeouts)
   const near = createNear({
@@ -73,12 +80,13 @@ export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}
     await kernel.commands(counterCommands(config.prefix, minute, deltas))
     return true
   }
-  return carryTransactions({
+  const closing = {
     ...kernel,
     async close() {
       await counters.close()
       await kernel.close()
       await store.close()
     },
-  })
+  }
+  return carryTransactions(watchKernel(closing, events))
 }

@@ -10,6 +10,7 @@ import { createMethods, type Methods } from './methods.ts'
 import { createModels, type ModelCache } from './models.ts'
 import { stampsOf } from './policy.ts'
 import type { Surface } from './surface.ts'
+import { keepSurface } from './surface-of.ts'
 import { runTransaction, type Transactional } from './transaction.ts'
 import type { SourceVersion } from './validation.ts'
 
@@ -84,7 +85,7 @@ export function createCacheOf<Http>({ kernel, http }: CacheParts<Http>): Cache<s
       transaction: (db, work) => runTransaction(on, db, (inner) => handle(inner, own), work),
       close: () => root.close(),
     }
-    return cache
+    return keepSurface(cache, surface)
   }
   return handle(kernel, null)
 }
