@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { MOST_GROUPS } from '../../src/cache/counted-groups.ts'
 import { counterCommands, createCounters, type FlushedCounters } from '../../src/cache/counters.ts'
+import { policyOf } from '../../src/cache/policy.ts'
 import { countersKey, createKeys } from '../../src/core/key.ts'
 import { parseTarget } from '../../src/core/target.ts'
+import { openKernel } from '../../src/open-kernel.ts'
 import { DEFAULT_BY, type StatsOptions, type StatsReport, stats } from '../../src/ops/stats.ts'
 import type { Lane, Store } from '../../src/ports.ts'
 import { randomFromSeed, seed } from '../seed.ts'
@@ -94,6 +96,25 @@ describe('hit rates', () => {
     expect(report.total).toMatchObject({ hits: 8, misses: 2, hitRate: 0.8, loads: 2, loadMs: { mean: 20.25 } })
     const empty = await stats(contextOf(store), defaults)
     expect(empty.total).toMatchObject({ hits: null, hitRate: null, loads: null })
+  })
+
+  it('are those of an application that uses the library', async () => {
+    const kernel = openKernel(config)
+    const detail = policyOf(config.namespaces.detail as NonNullable<typeof config.namespaces.detail>)
+    const user = { namespace: 'detail', subject: '@fn.getUser', version: '1', tenant: '7', rest: ['1'] }
+    for (let i = 0; i < 10; i++)
+      await kernel.load(user, detail, () => new Promise((done) => setTimeout(done, 20, { id: 1 })))
+    await expect(
+      kernel.load({ ...user, rest: ['2'] }, detail, () => Promise.reject(new Error('away'))),
+    ).rejects.toThrow('away')
+    await kernel.close()
+    const report = await run()
+    expect(report.groups).toMatchObject([
+      { group: 'detail:@fn.getUser:*', declared: true, keys: 1, hits: 9, misses: 2, hitRate: 9 / 11 },
+    ])
+    expect(report.groups[0]?.loadMs?.mean).toBeGreaterThan(5)
+    const tenants = await run({ by: ['tenant'] })
+    expect(tenants.groups).toMatchObject([{ tenant: '7', keys: 1, hits: 9, misses: 2 }])
   })
 
   it('are of the last sixty minutes', async () => {
