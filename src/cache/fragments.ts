@@ -4,8 +4,9 @@ import { idText } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import { argumentsRest } from './arguments-key.ts'
 import { runWithContext } from './current-context.ts'
+import { envelopeNamespace } from './envelope-namespace.ts'
 import type { Invalidated, Load, Place } from './kernel.ts'
-import { type CallOptions, type LoaderContext, loaderContext, namespaceOf, policyOf } from './policy.ts'
+import { type CallOptions, type LoaderContext, loaderContext, policyOf } from './policy.ts'
 import type { Surface } from './surface.ts'
 import { loadValidated } from './validation.ts'
 
@@ -56,7 +57,7 @@ export function createFragments(surface: Surface): Fragment {
       rest: argumentsRest(parts, `the fragment ${name}`),
     }
   }
-  const namespaceNamed = (name = 'fragment') => namespaceOf(surface.kernel.config, name)
+  const namespaceNamed = (name = 'fragment') => envelopeNamespace(surface.kernel.config, name)
 
   const fragment = async (
     name: string,
@@ -79,7 +80,7 @@ export function createFragments(surface: Surface): Fragment {
   return Object.assign(fragment as Fragment, {
     invalidate: async (name: string, parts: readonly unknown[], { namespace }: { namespace?: string } = {}) => {
       const place = placeOf(name, parts, namespaceNamed(namespace).name)
-      return surface.kernel.invalidate({ entries: [place], fences: [place.subject] })
+      return surface.kernel.invalidate({ entries: [place] })
     },
     invalidateAll: async (name: string) => {
       const subject = subjectOf(name)
@@ -88,7 +89,7 @@ export function createFragments(surface: Surface): Fragment {
         tenant === null
           ? ({ kind: 'subject', subject } as const)
           : ({ kind: 'tenant-subject', tenant, subject } as const)
-      return surface.kernel.invalidate({ scopes: [scope], fences: [subject] })
+      return surface.kernel.invalidate({ scopes: [scope] })
     },
   })
 }

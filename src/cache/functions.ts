@@ -5,12 +5,12 @@ import { idText } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import { argumentsRest, type KeyParts, partsRest } from './arguments-key.ts'
 import { currentContext, runWithContext } from './current-context.ts'
+import { envelopeNamespace } from './envelope-namespace.ts'
 import type { Invalidated, Load, LoadControl, Place, Policy } from './kernel.ts'
 import {
   type CallOptions,
   type LoaderContext,
   loaderContext,
-  namespaceOf,
   policyOf,
   stampsOf,
   ttlMsOf,
@@ -131,14 +131,14 @@ export function createHandle(
       return (await loadValidated(surface.kernel, place, policyNow(place.tenant), load, versionOf(self, args))).value
     },
     results: (self) => ({
-      invalidate: async (...args) => surface.kernel.invalidate({ entries: [placeOf(self, args)], fences: [subject] }),
+      invalidate: async (...args) => surface.kernel.invalidate({ entries: [placeOf(self, args)] }),
       invalidateAll: async () => {
         const tenant = surface.tenant()
         const scope =
           tenant === null
             ? ({ kind: 'subject', subject } as const)
             : ({ kind: 'tenant-subject', tenant, subject } as const)
-        return surface.kernel.invalidate({ scopes: [scope], fences: [subject] })
+        return surface.kernel.invalidate({ scopes: [scope] })
       },
       key: async (...args) => surface.kernel.key(placeOf(self, args)),
       get: async (...args) => {
@@ -194,7 +194,7 @@ function policies(surface: Surface, namespace: string, options: AnyOptions): (te
   checkOptions(options)
   const { ttl, tags, ...others } = options
   const { config } = surface.kernel
-  const base = policyOf(namespaceOf(config, namespace), {
+  const base = policyOf(envelopeNamespace(config, namespace), {
     ...(others as CallOptions),
     ...(ttl === undefined || typeof ttl === 'function' ? {} : { ttl }),
   })

@@ -3,6 +3,7 @@ import { compareVersions } from '../core/entry.ts'
 import { CachectlError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import type { Found, Kernel, Load, LoadControl, Place, Policy } from './kernel.ts'
+import { runLoader } from './load-control.ts'
 
 /** `updated_at` or a row version; null and undefined: there is none, and nothing to compare. */
 export type SourceVersion = string | number | bigint | Date | null | undefined
@@ -11,6 +12,7 @@ export type ReadVersion = () => SourceVersion | Promise<SourceVersion>
 
 /** An entry's header has room for so much. */
 const MAX_VERSION_BYTES = 400
+const NEVER = new AbortController().signal
 
 /**
  * A version as entries hold it: text as it is, so that no digit is lost, numbers in decimal, a Date in ISO 8601 at milliseconds, null for none.
@@ -51,10 +53,14 @@ export function withValidation(
   report: (error: unknown) => void,
 ): Validation {
   let settled = false
+  let failed = false
   const current = async () => {
+    // What has hung once is not waited for again.
+    if (failed) return null
     try {
-      return versionText(await readVersion())
+      return versionText(await runLoader(async () => readVersion(), policy.hardTimeoutMs, NEVER))
     } catch (error) {
+      failed = true
       report(error)
       return null
     }

@@ -318,7 +318,7 @@ describe('what is refused at once', () => {
     ['a key that is text', ({ fn }) => fn('user_data', load, { name: 'one', key: 'id' as never }), '`key`'],
     ['an empty name', ({ fn }) => fn('user_data', load, { name: '' }), 'has no name'],
   ])('%s', (_, make, message) => {
-    const cache = open()
+    const cache = open({ namespaces: { raw: aNamespace('raw', { format: 'raw', keyPattern: 'x:*' }) } })
     expect(() => make(cache)).toThrow(expect.objectContaining({ message: expect.stringContaining(message) }))
     // and leaves the name free
     expect(cache.fn('user_data', load, { name: 'one' })).toBeTypeOf('function')

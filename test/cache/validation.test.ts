@@ -139,6 +139,18 @@ describe('validateWith', () => {
     expect(asked.loads).toBe(4)
   })
 
+  test('a validator that hangs is waited for as long as a loader, once', async () => {
+    const { asked, load } = table()
+    const cache = openSurfaces(redis.url)
+    let version: SourceVersion | Promise<SourceVersion> = 1
+    const city = cache.fn('user_data', load, { name: 'city', validateWith: () => version, timeout: { hard: '100ms' } })
+    await city(7)
+    version = new Promise(() => {})
+    expect(await city(7)).toBe('a')
+    expect(asked.loads).toBe(2)
+    expect(cache.errors).toEqual([expect.objectContaining({ code: 'LOADER_TIMEOUT' })])
+  })
+
   test('an outdated entry is not given, not even where the source fails and there is grace', async () => {
     const { row, load, version } = table()
     let broken = false
