@@ -115,7 +115,8 @@ async function lapses(heard: Promise<void>, ms: number): Promise<boolean> {
   }
 }
 
-function bounded(announcement: Announcement): Announcement {
+/** What is announced, and dropped, in its place: itself, or all where it names too much. */
+export function bounded(announcement: Announcement): Announcement {
   const { keys, stamps, bumped } = announcement
   if (keys.length + stamps.length <= MAX_NAMES) return announcement
   return { keys: [], stamps: [], bumped, pattern: '*' }

@@ -115,8 +115,10 @@ export class NearBus {
     const last = this.#heard.get(from)
     this.#heard.delete(from)
     this.#heard.set(from, seq)
-    const [oldest] = this.#heard.keys()
-    if (this.#heard.size > MAX_PUBLISHERS && oldest !== undefined) this.#heard.delete(oldest)
+    if (this.#heard.size > MAX_PUBLISHERS) {
+      const [oldest] = this.#heard.keys()
+      if (oldest !== undefined) this.#heard.delete(oldest)
+    }
     return last !== undefined && seq !== last + 1
   }
 }

@@ -2,11 +2,13 @@
 // that a read which was under way then is not kept.
 import { LRUCache } from 'lru-cache'
 import type { ResolvedNamespace } from '../config/resolved.ts'
+import type { Keys } from '../core/key.ts'
+import { assertPattern, compileGlob } from '../core/pattern.ts'
 import { copyValue, freezeValue } from '../core/shared-value.ts'
 import type { NearEntry } from './tiers.ts'
 
-/** Invalidations that are remembered; reads that are older than all of these are not kept. */
-const REMEMBERED = 10_000
+/** So many invalidations, and up to as many before them, are remembered; reads that are older than all of these are not kept. */
+const REMEMBERED = 5_000
 
 interface Kept {
   entry: NearEntry
@@ -15,17 +17,21 @@ interface Kept {
 }
 
 export class NearStore {
+  readonly #keys: Keys
   readonly #spaces = new Map<string, LRUCache<string, Kept>>()
   /** keys of the entries that hold a stamp, by its name */
   readonly #holders = new Map<string, Set<string>>()
-  /** when each key, and each stamp as `~name`, was invalidated last; oldest first */
-  readonly #dropped = new Map<string, number>()
+  /** when each key, and each stamp as `~name`, was invalidated last: since `#turned`, and before */
+  #dropped = new Map<string, number>()
+  #droppedBefore = new Map<string, number>()
+  #turned = 0
   /** counts invalidations: the time of this file */
   #mark = 0
   /** reads that began before it may have missed an invalidation */
   #floor = 0
 
-  constructor(namespaces: Readonly<Record<string, ResolvedNamespace>>) {
+  constructor(namespaces: Readonly<Record<string, ResolvedNamespace>>, keys: Keys) {
+    this.#keys = keys
     for (const { name, l1 } of Object.values(namespaces)) {
       if (l1 !== null) this.#spaces.set(name, this.#space(l1))
     }
@@ -76,10 +82,20 @@ export class NearStore {
     for (const key of [...(this.#holders.get(name) ?? [])]) for (const space of this.#spaces.values()) space.delete(key)
   }
 
-  /** Drops what matches; of what is being read nothing is kept. */
-  dropMatching(matches: (key: string) => boolean): void {
+  /** Drops what matches this glob, as its key is without tokens; of what is being read nothing is kept. */
+  dropPattern(pattern: string): void {
+    const matches = matcherOf(pattern)
+    if (matches === null) {
+      this.clear()
+      return
+    }
     this.#refuseAll()
-    for (const space of this.#spaces.values()) for (const key of [...space.keys()]) if (matches(key)) space.delete(key)
+    for (const space of this.#spaces.values()) {
+      for (const key of [...space.keys()]) {
+        const parsed = this.#keys.parse(key)
+        if (parsed === null || matches(this.#keys.plain(parsed))) space.delete(key)
+      }
+    }
   }
 
   clear(): void {
@@ -105,21 +121,33 @@ export class NearStore {
   }
 
   #droppedSince(mark: number, name: string): boolean {
-    return mark < this.#floor || (this.#dropped.get(name) ?? 0) > mark
+    if (mark < this.#floor) return true
+    return (this.#dropped.get(name) ?? this.#droppedBefore.get(name) ?? 0) > mark
   }
 
   #remember(name: string): void {
-    this.#dropped.delete(name)
     this.#dropped.set(name, ++this.#mark)
-    if (this.#dropped.size <= REMEMBERED) return
-    const [oldest] = this.#dropped
-    if (oldest === undefined) return
-    this.#dropped.delete(oldest[0])
-    this.#floor = oldest[1]
+    if (this.#dropped.size < REMEMBERED) return
+    this.#floor = Math.max(this.#floor, this.#turned)
+    this.#turned = this.#mark
+    this.#droppedBefore = this.#dropped
+    this.#dropped = new Map()
   }
 
   #refuseAll(): void {
     this.#floor = ++this.#mark
-    this.#dropped.clear()
+    this.#turned = this.#mark
+    this.#dropped = new Map()
+    this.#droppedBefore = new Map()
+  }
+}
+
+/** Null: a pattern that nobody would announce. */
+function matcherOf(pattern: string): ReturnType<typeof compileGlob> | null {
+  try {
+    assertPattern(pattern)
+    return compileGlob(pattern)
+  } catch {
+    return null
   }
 }

@@ -3,10 +3,9 @@
 import { hostname } from 'node:os'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
-import { createKeys, filledChannel, generationsKey, type Keys, revisionKey, stampKey } from '../core/key.ts'
-import { assertPattern, compileGlob } from '../core/pattern.ts'
+import { createKeys, filledChannel, generationsKey, revisionKey, stampKey } from '../core/key.ts'
 import type { Clock, CommandArgument, Lane, Reply } from '../ports.ts'
-import { ackChannel, ackMessage, announce, type BusMessage } from './announce.ts'
+import { ackChannel, ackMessage, announce, type BusMessage, bounded } from './announce.ts'
 import { failedReply } from './link.ts'
 import { NearBus, type OpenBus } from './near-bus.ts'
 import { NearStore } from './near-store.ts'
@@ -29,6 +28,8 @@ export interface NearOptions {
 interface Expectation {
   session: Session
   mark: number
+  /** performance.now() */
+  atMs: number
 }
 
 const HEARTBEAT_MS = 5_000
@@ -44,7 +45,6 @@ class NearTier implements Near {
   readonly #hasNear: boolean
   readonly #heartbeatMs: number
   readonly #id = newToken()
-  readonly #keys: Keys
   readonly #store: NearStore
   readonly #trust: NearTrust
   readonly #bus: NearBus
@@ -65,8 +65,7 @@ class NearTier implements Near {
     this.#prefix = config.prefix
     this.#hasNear = Object.values(config.namespaces).some(({ l1 }) => l1 !== null)
     this.#heartbeatMs = heartbeatMs
-    this.#keys = createKeys(config)
-    this.#store = new NearStore(config.namespaces)
+    this.#store = new NearStore(config.namespaces, createKeys(config))
     this.#trust = this.#createTrust()
     this.#bus = this.#createBus()
   }
@@ -82,25 +81,29 @@ class NearTier implements Near {
 
   expect(): Expectation | null {
     const { session } = this.#trust
-    return session === null ? null : { session, mark: this.#store.mark() }
+    return session === null ? null : { session, mark: this.#store.mark(), atMs: performance.now() }
   }
 
   keep(expected: unknown, namespace: string, key: string, entry: NearEntry): void {
-    const { session, mark } = (expected ?? {}) as Partial<Expectation>
-    if (session === undefined || mark === undefined || session !== this.#trust.session) return
+    const expectation = expected as Expectation | null
+    if (expectation === null || expectation.session !== this.#trust.session) return
+    const { session, mark, atMs } = expectation
     const { freshUntilMs, graceMs } = entry.header
-    const leftMs = freshUntilMs === null ? Number.POSITIVE_INFINITY : freshUntilMs + graceMs - this.#options.clock.now()
-    // Where the server does not track, nothing is heard of a change that nobody announces.
-    const keptMs = session.redirect === null ? Math.min(leftMs, this.#heartbeatMs) : leftMs
-    if (keptMs > 0) this.#store.keep(mark, namespace, key, entry, performance.now() + keptMs)
+    const nowMs = performance.now()
+    // Where the server does not track, nothing is heard of a change that nobody announces: it may have come as soon as the entry was read.
+    const trackedMs = session.redirect === null ? atMs + this.#heartbeatMs : Number.POSITIVE_INFINITY
+    const goodMs = freshUntilMs === null ? trackedMs : nowMs + freshUntilMs + graceMs - this.#options.clock.now()
+    const untilMs = Math.min(trackedMs, goodMs)
+    if (untilMs > nowMs) this.#store.keep(mark, namespace, key, entry, untilMs)
   }
 
   done(): void {}
 
-  drop({ keys, stamps, bumped, pattern }: Announcement): void {
+  drop(announcement: Announcement): void {
+    const { keys, stamps, bumped, pattern } = bounded(announcement)
     for (const key of keys) this.#store.dropKey(key)
     for (const name of stamps) this.#store.dropStamp(name)
-    if (pattern !== null) this.#dropPattern(pattern)
+    if (pattern !== null) this.#store.dropPattern(pattern)
     if (bumped) this.#tellBumped()
   }
 
@@ -209,20 +212,6 @@ class NearTier implements Near {
     this.drop(message)
     // Where it is not heard the other waits for the lapse.
     this.#call('PUBLISH', ackChannel(this.#prefix, from), ackMessage(op, this.#id)).catch(() => {})
-  }
-
-  #dropPattern(pattern: string): void {
-    try {
-      assertPattern(pattern)
-    } catch {
-      this.#store.clear()
-      return
-    }
-    const matches = compileGlob(pattern)
-    this.#store.dropMatching((key) => {
-      const parsed = this.#keys.parse(key)
-      return parsed === null || matches(this.#keys.plain(parsed))
-    })
   }
 
   #tellBumped(): void {
