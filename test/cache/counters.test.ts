@@ -108,10 +108,16 @@ describe('counters', () => {
     expect(errors).toEqual([new Error('no answer')])
   })
 
-  it(`lose and double nothing over flushes that are refused at random (seed ${seed})`, async () => {
+  /** Counts while flushes are under way and some are refused; what was written and what should have been. */
+  const underWay = async (create: (options: CountersOptions) => Pick<FlushedCounters, 'count' | 'flush'>) => {
     const random = randomFromSeed(seed)
     const got: Record<string, number> = {}
-    const { clock, counters } = counting({
+    const truth: Record<string, number> = {}
+    const clock = { ms: 5 * MINUTE_MS, now: () => clock.ms }
+    const counters = create({
+      clock,
+      onError: (error) => expect.fail(String(error)),
+      intervalMs: 2 ** 30,
       flush: async (_, deltas) => {
         await new Promise((resolve) => setImmediate(resolve))
         if (random() < 0.4) return false
@@ -119,20 +125,45 @@ describe('counters', () => {
         return true
       },
     })
-    const truth: Record<string, number> = {}
     const flushes: Promise<void>[] = []
     for (let i = 0; i < 30_000; i++) {
       const tenant = `t${Math.floor(random() * 300)}`
       counters.count('l2', city(tenant))
       truth[`detail:city:${tenant}:l2`] = (truth[`detail:city:${tenant}:l2`] ?? 0) + 1
       if (i % 100 === 0) flushes.push(counters.flush())
-      if (i % 500 === 0) await new Promise((resolve) => setImmediate(resolve))
+      if (i % 150 === 0) await new Promise((resolve) => setImmediate(resolve))
       clock.ms += 20
     }
     await Promise.all(flushes)
     for (let i = 0; i < 100; i++) await counters.flush()
+    return { got, truth }
+  }
+
+  it(`lose and double nothing over flushes that are refused at random (seed ${seed})`, async () => {
+    const { got, truth } = await underWay(createCounters)
     expect(got).toEqual(truth)
   })
+
+  it.each(['forgets what was counted while it waited', 'counts on what it has sent'])(
+    'mutant: a flush that %s is caught',
+    async (mistake) => {
+      const { got, truth } = await underWay((options) => {
+        let counts = new Map<string, number>()
+        return {
+          count: (event, { namespace, subject, tenant }) => {
+            const field = `${namespace}:${subject}:${tenant}:${event}`
+            counts.set(field, (counts.get(field) ?? 0) + 1)
+          },
+          async flush() {
+            const sent = [...counts].map(([field, by]) => ({ field, by }))
+            const accepted = await options.flush(0, sent)
+            if (accepted && mistake.startsWith('forgets')) counts = new Map()
+          },
+        }
+      })
+      expect(got).not.toEqual(truth)
+    },
+  )
 
   it('sum what is too much to tell apart: first tenants, then subjects; no count is lost', async () => {
     const { counters, flushed, sums } = counting()
