@@ -1,4 +1,5 @@
 // Direct use of the cache: get, set, getOrSet and the rest, by namespace and path.
+import type { ResolvedConfig, ResolvedModel } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import { idText } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
@@ -158,13 +159,24 @@ export function placeOf(kernel: Kernel, namespace: string, path: Path, tenant: s
       'USAGE',
       `the subject ${printable(subject)} begins with @, as those of functions and routes do`,
     )
-  const model = Object.values(kernel.config.models).find((each) => each.subject === subject)
+  const model = subjectsOf(kernel.config).get(subject)
   if (model)
     throw new CachectlError('USAGE', `${printable(subject)} is the subject of model ${model.name}`, {
       hint: `use cache.model('${model.name}'), or another name in the path`,
     })
   namespaceOf(kernel.config, namespace)
   return { namespace, subject, version: kernel.config.version, tenant, rest: rest.map(idText) }
+}
+
+/** Models by subject, of each config once. */
+const SUBJECTS = new WeakMap<ResolvedConfig, ReadonlyMap<string, ResolvedModel>>()
+
+function subjectsOf(config: ResolvedConfig): ReadonlyMap<string, ResolvedModel> {
+  const known = SUBJECTS.get(config)
+  if (known !== undefined) return known
+  const subjects = new Map(Object.values(config.models).map((model) => [model.subject, model]))
+  SUBJECTS.set(config, subjects)
+  return subjects
 }
 
 function hitOf({ hit, value, tier }: Found): Hit<never> {
