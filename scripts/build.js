@@ -10,7 +10,16 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc')
 
 /** What is imported from outside of src/: by the programs, by applications, by the demo and the tests of the built package. */
-const ENTRIES = ['index', 'cli/program', 'cli/io', 'config/load', 'adapters/redis/embedded']
+const ENTRIES = [
+  'index',
+  'keyv',
+  'orm/prisma',
+  'orm/drizzle',
+  'cli/program',
+  'cli/io',
+  'config/load',
+  'adapters/redis/embedded',
+]
 
 rmSync(new URL('../dist', import.meta.url), { recursive: true, force: true })
 const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })

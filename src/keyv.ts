@@ -13,7 +13,7 @@ export type KeyvCachectlOptions<Namespace extends string = string> =
       /** of the application; stays open when Keyv disconnects. A tenant's handle keeps all in that tenant. */
       cache: Pick<Cache<never, Namespace>, 'key' | 'close'>
       /** of the config: its TTL is that of what Keyv sets without one */
-      namespace: Namespace
+      namespace: NoInfer<Namespace>
     }
   | {
       /** of a Redis of which nothing else is known; `disconnect` closes the connection */

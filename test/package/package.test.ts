@@ -1,10 +1,11 @@
 // The package as others get it: what is in it, what its doors load, and that its types are right for a project that uses them.
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { publint } from 'publint'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Consumer, openConsumer } from './consumer.ts'
 
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -33,32 +34,75 @@ describe('the package', () => {
     expect(Object.keys(manifest.scripts).filter((name) => /^(pre|post)?(install|prepare|pack)/.test(name))).toEqual([])
   })
 
-  it('opens its library door without the command line', async () => {
-    const code = `
-      const library = await import('cachectl')
-      console.log(JSON.stringify(Object.keys(library)))`
-    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: root })
-    expect(JSON.parse(stdout)).toEqual(
-      expect.arrayContaining(['defineConfig', 'sql', 'fn', 'file', 'CachectlError', 'EXIT']),
-    )
-    const opened = await run(process.execPath, ['--input-type=module', '-e', "await import('cachectl')"], {
+  it.each([
+    ['cachectl', ['createCache', 'defineConfig', 'sql', 'fn', 'file', 'CachectlError', 'EXIT']],
+    ['cachectl/keyv', ['KeyvCachectl']],
+    ['cachectl/prisma', ['cachePrisma']],
+    ['cachectl/drizzle', ['cacheDrizzle']],
+  ])('opens its door %s without the command line', async (door, names) => {
+    const code = `console.log(JSON.stringify(Object.keys(await import('${door}'))))`
+    const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '-e', code], {
       cwd: root,
       env: { ...process.env, NODE_DEBUG: 'esm' },
     })
-    expect(opened.stderr).toContain('dist/index.js')
-    for (const name of ['commander', 'cosmiconfig', 'chalk', 'ora', 'cli-table3'])
-      expect(opened.stderr).not.toContain(`node_modules/${name}/`)
+    expect(JSON.parse(stdout)).toEqual(expect.arrayContaining(names))
+    expect(stderr).toContain('/dist/')
+    for (const name of ['commander', 'cosmiconfig', 'chalk', 'ora', 'cli-table3', 'esbuild'])
+      expect(stderr).not.toContain(`node_modules/${name}/`)
   })
 
-  it.each([
-    ['test/fixtures/consumer/cache.config.ts', '--skipLibCheck false'],
-    // PGlite's own types do not stand a check of libraries
-    ['cache.config.ts', '--skipLibCheck --allowJs --checkJs false'],
-  ])('has types that %s compiles with', async (file, more) => {
+  it('has a door for each file that is built to be one', () => {
+    const files = Object.values<string | { types: string; default: string }>(manifest.exports)
+    for (const file of files) {
+      const paths = typeof file === 'string' ? [file] : [file.types, file.default]
+      for (const path of paths) expect(existsSync(`${root}/${path}`), path).toBe(true)
+      if (typeof file !== 'string') expect(Object.keys(file)[0]).toBe('types')
+    }
+    expect(manifest.sideEffects).toBe(false)
+  })
+
+  // PGlite's own types do not stand a check of libraries
+  it('has types that the config of the demo compiles with', async () => {
     const tsc = fileURLToPath(import.meta.resolve('typescript/bin/tsc'))
-    const flags = `--ignoreConfig --noEmit --strict --module nodenext --target es2023 --types node ${more}`
-    await run(process.execPath, [tsc, ...flags.split(' '), file], { cwd: root }).catch(({ stdout }) =>
+    const flags =
+      '--ignoreConfig --noEmit --strict --module nodenext --target es2023 --types node --skipLibCheck --allowJs --checkJs false'
+    await run(process.execPath, [tsc, ...flags.split(' '), 'cache.config.ts'], { cwd: root }).catch(({ stdout }) =>
       expect(stdout).toBe(''),
     )
   })
+})
+
+describe('a project with the packed tarball', () => {
+  let consumer: Consumer
+  beforeAll(async () => {
+    consumer = await openConsumer(['@types/node', 'keyv'])
+  })
+  afterAll(() => consumer?.remove())
+
+  it('opens every door with nothing but what the package depends on', async () => {
+    const doors = Object.keys(manifest.exports).filter((door) => !door.endsWith('.json'))
+    const code = doors.map((door) => `await import('cachectl${door.slice(1)}')`).join('\n')
+    const { stderr } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: consumer.dir })
+    expect(stderr).toBe('')
+  })
+
+  it('has doors that know each other: a Keyv store takes the cache of the other door', async () => {
+    const code = `
+      import { createCache } from 'cachectl'
+      import { KeyvCachectl } from 'cachectl/keyv'
+      const cache = createCache({ redis: 'redis://127.0.0.1:1', prefix: 'shop', namespaces: { sessions: {} } })
+      console.log(typeof new KeyvCachectl({ cache, namespace: 'sessions' }).get)
+      await cache.close()`
+    const { stdout } = await run(process.execPath, ['--input-type=module', '-e', code], { cwd: consumer.dir })
+    expect(stdout).toBe('function\n')
+  })
+
+  // wrong names and types are in the fixture, each under a line that expects the error
+  it.each(['nodenext', 'bundler'] as const)(
+    'compiles with module %s, in both layouts of the config',
+    async (module) => {
+      expect(await consumer.compile(module, ['cache.config.ts', 'app.ts', 'inline.ts'])).toBe('')
+    },
+    180_000,
+  )
 })
