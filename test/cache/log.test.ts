@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import type { Kernel, Place, Policy } from '../../src/cache/kernel.ts'
 import { type CacheEvents, createEvents } from '../../src/cache/log.ts'
 import { policyOf } from '../../src/cache/policy.ts'
-import { watchCounters, watchKernel } from '../../src/cache/watched-kernel.ts'
+import { watchCounters } from '../../src/cache/watched-kernel.ts'
 import { openKernel } from '../../src/open-kernel.ts'
 import { testConfig } from '../ops/fixture.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
@@ -163,7 +163,7 @@ describe('logs and events', () => {
     beforeEach(async () => {
       await server.call('FLUSHALL')
       const config = testConfig(server.url)
-      kernel = watchKernel(openKernel(config), createEvents('shop', {}))
+      kernel = openKernel(config)
       policy = policyOf(config.namespaces.detail as NonNullable<typeof config.namespaces.detail>)
       listening = listen()
     })
