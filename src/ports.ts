@@ -158,9 +158,9 @@ export interface Control {
   read(): Promise<ControlState>
   /**
    * Invalidates entries by exact key: the subject's fence advances (bulk pages under way are refused), the leases go (fills under way
-   * are refused), then the entries. Resolves with the number of entries that were there.
+   * are refused), then the stamps of these names, then the entries. Resolves with the number of entries that were there.
    */
-  invalidate(subject: string, keys: readonly string[]): Promise<number>
+  invalidate(subject: string, keys: readonly string[], stamps?: readonly string[]): Promise<number>
   /** Takes the lock, or says who holds it. */
   lock(name: string, holder: string, ttlMs: number): Promise<Lock | LockHolder>
   /** A dedicated connection for guarded bulk writes; closed with the store at the latest. */
@@ -188,7 +188,7 @@ export interface Capture {
   incarnation: string | null
   epoch: string | null
   fences: readonly (string | null)[]
-  /** of each watched entry: its first bytes, null where it is absent */
+  /** of each watched entry: its header, or its first bytes where it has none; null where it is absent */
   headers: readonly (Buffer | null)[]
 }
 
@@ -211,6 +211,13 @@ export interface BulkLane {
   readonly pages: boolean
   /** Watches the control hash, the fences of these subjects and these entries. To be awaited before the load whose rows will be written. */
   capture(subjects: readonly string[], entries?: readonly string[]): Promise<Capture>
+  /**
+   * The stamps of these names, made where there are none, living at least so many ms (null: without end). To be awaited before the load, or between a
+   * capture whose fences move whenever one of these stamps is deleted and the commit under it.
+   */
+  stamps(wanted: ReadonlyMap<string, number | null>): Promise<ReadonlyMap<string, string>>
+  /** The stamps of these names as they are; those that are not there are not in it. */
+  readStamps(names: readonly string[]): Promise<ReadonlyMap<string, string>>
   /** MULTI, one SET an entry, EXEC, under the last capture, which it uses up. @throws CachectlError REDIS_REFUSES_WRITES, REDIS_ACL … */
   commit(writes: readonly BulkWrite[]): Promise<BulkOutcome>
   /** Takes a lease on each key for the row by row path; false where somebody else holds it. */
@@ -227,7 +234,7 @@ export interface BulkLane {
   ): Promise<readonly ('written' | 'present' | 'refused')[]>
   /** Gives back leases that are still ours, of rows that came to nothing. */
   release(keys: readonly string[], token: string): Promise<void>
-  /** The first bytes of each entry; null where it is absent. */
+  /** The header of each entry, or its first bytes where it has none; null where it is absent. */
   headers(keys: readonly string[]): Promise<readonly (Buffer | null)[]>
   close(): void
 }

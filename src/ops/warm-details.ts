@@ -1,10 +1,13 @@
 // Detail entries of one model: pages of rows from its source, through the guards, by several lanes at once.
+import { createJoiner } from '../core/join-rows.ts'
+import { asSourceError } from '../core/source-failure.ts'
 import type { BulkLane, Capture, Id, Row, Selection, SourceRow } from '../ports.ts'
-import { createProjection, type EntryMaker, type Prepared } from './warm-entry.ts'
-import { createJoiner } from './warm-join.ts'
+import type { EntryMaker, Prepared } from './warm-entry.ts'
+import { arePresent } from './warm-existing.ts'
 import type { WarmModelReport } from './warm-report.ts'
-import { addCounts, asSourceError, type ModelRun, rowFailed, taskOf, tellRowError } from './warm-run.ts'
-import { counted, idsOf, isPresent, noCounts, type Reloaded, writeGuarded } from './warm-write.ts'
+import { addCounts, type ModelRun, rowFailed, taskOf, tellRowError } from './warm-run.ts'
+import { type Captured, captureStamps, createDetailNames, createTags, type Holder } from './warm-stamps.ts'
+import { counted, idsOf, noCounts, type Reloaded, writeGuarded } from './warm-write.ts'
 
 interface Loaded {
   rows: readonly SourceRow[]
@@ -64,26 +67,70 @@ async function runLane(
 
 type PageWork = (lane: BulkLane, capture: Capture, loaded: Loaded) => Promise<void>
 
-function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Capture | null): PageWork {
-  const project = createProjection(run.plan.model)
-  const join = createJoiner(run)
-  const prepare = async (maker: EntryMaker, rows: readonly SourceRow[], deltaMs: number): Promise<Reloaded> => {
+type Prepare = (
+  maker: EntryMaker,
+  lane: BulkLane,
+  loaded: Pick<Loaded, 'rows' | 'deltaMs'>,
+  captured?: Captured,
+) => Promise<Reloaded>
+
+/**
+ * Makes entries of rows. Their stamps are captured after the load where they are not known before it (whose rows there are): under the lane's capture,
+ * whose fences have moved wherever one of them was deleted meanwhile.
+ */
+function createPrepare(run: ModelRun, report: WarmModelReport): Prepare {
+  const { model, tenant } = run.plan
+  const join = createJoiner(run.config.models, model)
+  const namesOf = createDetailNames(run.config, model)
+  const none: readonly string[] = []
+  return async (maker, lane, { rows, deltaMs }, known) => {
     const made = { atMs: run.context.clock.now(), deltaMs }
-    const values = await join(rows, project)
-    const entries: Prepared[] = []
-    rows.forEach((row, index) => {
+    const values = await join(rows, { tenant, signal: run.signal })
+    const holders: (Holder | null)[] = rows.map(({ id, row, tenant: of }) => {
+      if (namesOf === null) return { names: none, longestMs: null }
       try {
-        entries.push(maker.detail(row, values[index] as Row, made))
+        return { names: namesOf(id, of), longestMs: maker.longestMs(row) }
       } catch (thrown) {
+        tellRowError(run, report, id, thrown)
+        return null
+      }
+    })
+    const holding = holders.filter((holder) => holder !== null)
+    const tagsOf = createTags(known ?? (namesOf === null ? new Map() : await captureStamps(lane, holding)))
+    const entries: Prepared[] = []
+    let failed = 0
+    rows.forEach((row, index) => {
+      const holder = holders[index]
+      const tags = holder ? tagsOf(holder.names) : null
+      // Rows that have become others since their stamps were captured are changed while the run goes on.
+      if (tags === null) {
+        if (!holder) failed++
+        return
+      }
+      try {
+        entries.push(maker.detail(row, values[index] as Row, made, tags))
+      } catch (thrown) {
+        failed++
         tellRowError(run, report, row.id, thrown)
       }
     })
-    return { entries, failed: rows.length - entries.length }
+    return { entries, failed }
   }
+}
+
+function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Capture | null): PageWork {
+  const prepare = createPrepare(run, report)
+  const namesOf = createDetailNames(run.config, run.plan.model)
   const token = `${run.writer}.${run.context.random()}`
-  const reload = async (rows: readonly Prepared[]) => {
+  const reloadOn = (lane: BulkLane) => async (rows: readonly Prepared[]) => {
     const maker = await run.freshMaker()
-    return prepare(maker, await load(run, idsOf(rows), run.plan.tenant), 1)
+    // Which rows there are is known here, so their stamps are captured before they are loaded again: their own fence is not looked at.
+    const holders =
+      namesOf === null
+        ? []
+        : rows.map(({ id, tenant, ttlMs }) => ({ names: namesOf(id as Id, tenant), longestMs: ttlMs }))
+    const captured = await captureStamps(lane, holders)
+    return prepare(maker, lane, { rows: await load(run, idsOf(rows), run.plan.tenant), deltaMs: 1 }, captured)
   }
   return async (lane, capture, loaded) => {
     report.selected += loaded.selected
@@ -92,7 +139,7 @@ function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Captur
     report.skipped.absent += loaded.absent
     const counts = noCounts()
     try {
-      const { entries, failed } = await prepare(await run.makerFor(capture), loaded.rows, loaded.deltaMs)
+      const { entries, failed } = await prepare(await run.makerFor(capture), lane, loaded)
       counts.failed += failed
       const page = {
         lane,
@@ -102,7 +149,7 @@ function createPageWork(run: ModelRun, report: WarmModelReport, baseline: Captur
         entries,
         mode: run.settings.mode,
         now: () => run.context.clock.now(),
-        reload: run.source.load ? reload : null,
+        reload: run.source.load ? reloadOn(lane) : null,
         token,
       }
       await writeGuarded(page, counts)
@@ -172,7 +219,8 @@ function createLoader(run: ModelRun, signal: AbortSignal, onRowError: NonNullabl
     })
     const headers = await lane.headers(keyed.map(({ key }) => key))
     const nowMs = run.context.clock.now()
-    const missing = keyed.filter((_, index) => !isPresent(headers[index] ?? null, capture.incarnation, nowMs))
+    const present = await arePresent(lane, headers, capture.incarnation, nowMs)
+    const missing = keyed.filter((_, index) => !present[index])
     const ids = missing.map(({ id }) => id)
     const { value: rows, tookMs } = await timed(() => load(run, ids, plan.tenant))
     return {

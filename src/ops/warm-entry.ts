@@ -1,8 +1,9 @@
 // From a row to what is written: the fields that the model lets through, its key, its TTL, its envelope.
 import type { ResolvedConfig, ResolvedModel, ResolvedNamespace } from '../config/resolved.ts'
-import { createEntryEncoder } from '../core/entry.ts'
+import { createEntryEncoder, type TagStamp } from '../core/entry.ts'
 import { CachectlError } from '../core/errors.ts'
 import { createKeys, idText, type Keys } from '../core/key.ts'
+import { rowTtlMs, shorten } from '../core/lifetime.ts'
 import type { BulkWrite, ControlState, Id, Random, Row, SourceRow } from '../ports.ts'
 
 /** Tenants whose key heads are kept; beyond that they are built anew, so that memory stays flat. */
@@ -22,24 +23,6 @@ export interface Prepared extends BulkWrite {
   sourceVersion: string | null
 }
 
-/** The fields of a row that may reach Redis. */
-export function createProjection(model: ResolvedModel): (row: Row) => Row {
-  const excluded = new Set(model.exclude)
-  const fields = model.fields?.filter((field) => !excluded.has(field)) ?? null
-  if (fields)
-    return (row) => {
-      const projected: Row = {}
-      for (const field of fields) if (field in row) projected[field] = row[field]
-      return projected
-    }
-  if (excluded.size === 0) return (row) => row
-  return (row) => {
-    const projected: Row = {}
-    for (const field in row) if (!excluded.has(field)) projected[field] = row[field]
-    return projected
-  }
-}
-
 /** When the values of a page were made, and how long one of them took. */
 export interface Made {
   atMs: number
@@ -48,10 +31,19 @@ export interface Made {
 
 export interface EntryMaker {
   /** @throws CachectlError when the row cannot be cached: no tenant, a bad id, a value that cannot round-trip */
-  detail(source: SourceRow, value: Row, made: Made): Prepared
+  detail(source: SourceRow, value: Row, made: Made, tags: readonly TagStamp[]): Prepared
   key(id: Id, tenant: string | null): string
   pageKey(namespace: string, rest: readonly string[], tenant: string | null): string
-  page(namespace: string, rest: readonly string[], tenant: string | null, value: unknown, made: Made): Prepared
+  page(target: PageTarget, value: unknown, made: Made, tags: readonly TagStamp[]): Prepared
+  /** Before jitter, with its grace: how long the entry of this row is there at most; null: without end. */
+  longestMs(row: Row): number | null
+}
+
+/** A page of a list, or a count. */
+export interface PageTarget {
+  namespace: string
+  rest: readonly string[]
+  tenant: string | null
 }
 
 export interface MakerContext {
@@ -68,18 +60,19 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }, control.generations)
   const headOf = createHeads(keys, model)
   const keyTenant = (tenant: string | null) => (model.tenant ? tenant : null)
-  const encoderOf = ({ compressAboveBytes }: ResolvedNamespace, graceMs: number) =>
-    createEntryEncoder({ incarnation: control.incarnation, graceMs, writer, tags: [], compressAboveBytes })
+  const encoderOf = ({ compressAboveBytes }: ResolvedNamespace, graceMs: number, tags: readonly TagStamp[]) =>
+    createEntryEncoder({ incarnation: control.incarnation, graceMs, writer, tags, compressAboveBytes })
 
   const detailNamespace = namespaceOf(config, model.namespace)
-  const encodeDetail = encoderOf(detailNamespace, model.graceMs)
-  const make = (
-    life: EntryLife,
-    encode: typeof encodeDetail,
-    made: Made,
-    value: unknown,
-    entry: Addressed,
-  ): Prepared => {
+  const untagged = encoderOf(detailNamespace, model.graceMs, [])
+  // Rows with the same stamps mostly come together.
+  let last: { tags: readonly TagStamp[]; encode: typeof untagged } = { tags: [], encode: untagged }
+  const encoderOfDetail = (tags: readonly TagStamp[]): typeof untagged => {
+    if (tags.length === 0) return untagged
+    if (last.tags !== tags) last = { tags, encode: encoderOf(detailNamespace, model.graceMs, tags) }
+    return last.encode
+  }
+  const make = (life: EntryLife, encode: typeof untagged, made: Made, value: unknown, entry: Addressed): Prepared => {
     const ttlMs = life.ttlMs === null ? null : shorten(life.ttlMs, life.jitter, random)
     const { key, id, tenant, sourceVersion } = entry
     const freshUntilMs = ttlMs === null ? null : made.atMs + ttlMs
@@ -101,14 +94,19 @@ export function createEntryMaker(context: MakerContext): EntryMaker {
   return {
     key,
     pageKey,
-    detail({ id, row, tenant, version }, value, made) {
-      const entry = { key: key(model.key ? model.key(row) : id, tenant), id, tenant, sourceVersion: version }
-      return make({ ttlMs: rowTtl(model, detailNamespace, row), graceMs, jitter }, encodeDetail, made, value, entry)
+    longestMs(row) {
+      const ttlMs = rowTtlMs(model, detailNamespace, row)
+      return ttlMs === null ? null : ttlMs + graceMs
     },
-    page(namespaceName, rest, tenant, value, made) {
-      const namespace = namespaceOf(config, namespaceName)
-      const entry = { key: pageKey(namespaceName, rest, tenant), id: null, tenant: null, sourceVersion: null }
-      return make(namespace, encoderOf(namespace, namespace.graceMs), made, value, entry)
+    detail({ id, row, tenant, version }, value, made, tags) {
+      const entry = { key: key(model.key ? model.key(row) : id, tenant), id, tenant, sourceVersion: version }
+      const life = { ttlMs: rowTtlMs(model, detailNamespace, row), graceMs, jitter }
+      return make(life, encoderOfDetail(tags), made, value, entry)
+    },
+    page({ namespace: name, rest, tenant }, value, made, tags) {
+      const namespace = namespaceOf(config, name)
+      const entry = { key: pageKey(name, rest, tenant), id: null, tenant: null, sourceVersion: null }
+      return make(namespace, encoderOf(namespace, namespace.graceMs, tags), made, value, entry)
     },
   }
 }
@@ -142,18 +140,8 @@ function createHeads(keys: Keys, model: ResolvedModel): (namespace: string, tena
   }
 }
 
-function namespaceOf(config: ResolvedConfig, name: string): ResolvedNamespace {
+export function namespaceOf(config: ResolvedConfig, name: string): ResolvedNamespace {
   const namespace = config.namespaces[name]
   if (!namespace) throw new CachectlError('CONFIG_INVALID', `namespace ${name} is not declared`)
   return namespace
-}
-
-function rowTtl(model: ResolvedModel, namespace: ResolvedNamespace, row: Row): number | null {
-  const ttl = typeof model.ttl === 'function' ? model.ttl(row) : model.ttl
-  return ttl === undefined ? namespace.ttlMs : ttl
-}
-
-/** Jitter only shortens: an entry never lives longer than the config says. */
-export function shorten(ttlMs: number, jitter: number, random: Random): number {
-  return Math.max(1, Math.round(ttlMs * (1 - jitter * random())))
 }

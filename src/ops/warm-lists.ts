@@ -1,12 +1,18 @@
 // List pages and counts of one model: one query a list, cut into its pages, through the same guards as rows.
 import type { ResolvedList } from '../config/resolved.ts'
+import type { TagStamp } from '../core/entry.ts'
 import { CachectlError } from '../core/errors.ts'
 import { countRest, listRest } from '../core/key.ts'
+import { listStamps } from '../core/model-stamps.ts'
+import { createProjection } from '../core/projection.ts'
+import { asSourceError } from '../core/source-failure.ts'
 import type { BulkLane, Row } from '../ports.ts'
-import { createProjection, type EntryMaker, type Prepared } from './warm-entry.ts'
+import { type EntryMaker, namespaceOf, type Prepared } from './warm-entry.ts'
+import { arePresent } from './warm-existing.ts'
 import type { WarmModelReport } from './warm-report.ts'
-import { addCounts, asSourceError, type ModelRun, taskOf, tellRowError } from './warm-run.ts'
-import { counted, type GuardedPage, isPresent, noCounts, type Reloaded, writeGuarded } from './warm-write.ts'
+import { addCounts, type ModelRun, taskOf, tellRowError } from './warm-run.ts'
+import { captureStamps, createTags, type Holder } from './warm-stamps.ts'
+import { counted, type GuardedPage, noCounts, type Reloaded, writeGuarded } from './warm-write.ts'
 
 interface ListTarget {
   list: ResolvedList
@@ -79,9 +85,10 @@ async function valuesOf(run: ListRun, list: ResolvedList, tenant: string | null)
 
 /** What one query gives: the keys it fills, and how to fill them. */
 interface Group {
+  holder: Holder
   keys(maker: EntryMaker): string[]
   /** null for a page that cannot be an entry, which is told */
-  load(maker: EntryMaker, tell: (thrown: unknown) => void): Promise<(Prepared | null)[]>
+  load(maker: EntryMaker, tags: readonly TagStamp[], tell: (thrown: unknown) => void): Promise<(Prepared | null)[]>
 }
 
 async function warmGroup(run: ModelRun, lane: BulkLane, report: WarmModelReport, group: Group): Promise<void> {
@@ -97,7 +104,9 @@ async function warmGroup(run: ModelRun, lane: BulkLane, report: WarmModelReport,
   }
   const observed = new Map(keys.map((key, index) => [key, capture.headers[index] ?? null]))
   const load = async (maker: EntryMaker): Promise<Reloaded> => {
-    const entries = await group.load(maker, (thrown) => tellRowError(run, report, taskOf(report), thrown))
+    // Before the load: what was invalidated since is not written under a stamp of now.
+    const tags = createTags(await captureStamps(lane, [group.holder]))(group.holder.names) ?? []
+    const entries = await group.load(maker, tags, (thrown) => tellRowError(run, report, taskOf(report), thrown))
     return {
       entries: entries.filter((entry) => entry !== null),
       failed: entries.filter((entry) => entry === null).length,
@@ -134,7 +143,7 @@ async function allPresent(
   incarnation: string | null,
 ): Promise<boolean> {
   const headers = await lane.headers(keys)
-  return headers.every((header) => isPresent(header, incarnation, run.context.clock.now()))
+  return (await arePresent(lane, headers, incarnation, run.context.clock.now())).every(Boolean)
 }
 
 function pagesOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
@@ -142,9 +151,10 @@ function pagesOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
   const restOf = (page: number) => listRest(list.name, filters, page, list.pageSize)
   const ofTenant = tenant === null ? {} : { tenant }
   return {
+    holder: holderOf(run, list, list.namespace, tenant),
     keys: (maker) =>
       Array.from({ length: list.pages }, (_, index) => maker.pageKey(list.namespace, restOf(index + 1), tenant)),
-    async load(maker, tell) {
+    async load(maker, tags, tell) {
       if (!run.source.list) return []
       const startedMs = performance.now()
       const limit = list.pages * list.pageSize
@@ -157,7 +167,7 @@ function pagesOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
         const some = rows.slice((page - 1) * list.pageSize, page * list.pageSize)
         const value = some.map((row) => project(row.row))
         try {
-          pages.push(maker.page(list.namespace, restOf(page), tenant, value, made))
+          pages.push(maker.page({ namespace: list.namespace, rest: restOf(page), tenant }, value, made, tags))
         } catch (thrown) {
           tell(thrown)
           pages.push(null)
@@ -172,14 +182,23 @@ function countOf(run: ModelRun, { list, filters, tenant }: ListTarget): Group {
   const namespace = list.countNamespace ?? list.namespace
   const rest = countRest(list.name, filters)
   return {
+    holder: holderOf(run, list, namespace, tenant),
     keys: (maker) => [maker.pageKey(namespace, rest, tenant)],
-    async load(maker) {
+    async load(maker, tags) {
       if (!run.source.count) return []
       const startedMs = performance.now()
       const query = { filters, signal: run.signal, ...(tenant === null ? {} : { tenant }) }
       const total = await run.source.count(query).catch(failedSource(run))
       const made = { atMs: run.context.clock.now(), deltaMs: performance.now() - startedMs }
-      return [maker.page(namespace, rest, tenant, total, made)]
+      return [maker.page({ namespace, rest, tenant }, total, made, tags)]
     },
+  }
+}
+
+function holderOf({ config, plan }: ModelRun, list: ResolvedList, namespace: string, tenant: string | null): Holder {
+  const { ttlMs, graceMs } = namespaceOf(config, namespace)
+  return {
+    names: listStamps(config, plan.model, list.name, tenant),
+    longestMs: ttlMs === null ? null : ttlMs + graceMs,
   }
 }

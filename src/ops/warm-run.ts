@@ -1,5 +1,5 @@
 // What the parts of one warm run share: its lanes, its pace, its control state, its counts. One of these a model.
-import { CachectlError } from '../core/errors.ts'
+import { parentsOf } from '../core/model-stamps.ts'
 import type { BulkLane, Capture, Control, ControlState, Id, Source } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { createEntryMaker, type EntryMaker } from './warm-entry.ts'
@@ -21,7 +21,7 @@ export interface ModelRun {
   source: Source
   settings: WarmSettings
   writer: string
-  /** the model's own and those joined into its entries: an invalidation of either refuses what was loaded before it */
+  /** the model's own, then those of the models whose rows show in its entries: an invalidation of either refuses what was loaded before it */
   subjects: readonly string[]
   /** aborted by the user, a deadline, a lost lock, or the failure of another worker */
   signal: AbortSignal
@@ -68,11 +68,7 @@ export function createModelRun(options: ModelRunOptions): ModelRun {
     }
     return maker
   }
-  const subjects = new Set([plan.model.subject])
-  for (const join of plan.model.join) {
-    const joined = config.models[join.model]
-    if (joined) subjects.add(joined.subject)
-  }
+  const subjects = new Set([plan.model.subject, ...parentsOf(config, plan.model).map(({ model }) => model.subject)])
   return {
     ...options,
     subjects: [...subjects],
@@ -141,11 +137,4 @@ export function rowFailed(run: ModelRun, report: WarmModelReport, id: Id | strin
 
 export function taskOf(report: Pick<WarmModelReport, 'model' | 'namespace'>): string {
   return `${report.namespace}:${report.model}`
-}
-
-/** Anything a source throws that is not ours already is the user's own code or database failing. */
-export function asSourceError(model: string, thrown: unknown): CachectlError {
-  if (thrown instanceof CachectlError) return thrown
-  const message = thrown instanceof Error ? thrown.message : String(thrown)
-  return new CachectlError('SOURCE_FAILED', `the source of ${model} failed: ${message}`, { cause: thrown })
 }

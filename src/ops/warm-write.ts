@@ -1,8 +1,9 @@
 // One page of entries through the guards: absent ones are written, present ones compared, and where an invalidation came between,
 // the rows are loaded again one lease a row. What is written was loaded after everything that was invalidated (docs/contract.md).
-import { compareVersions, decodeHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
+import { compareVersions } from '../core/entry.ts'
 import type { BulkLane, Capture, Id } from '../ports.ts'
 import type { Prepared } from './warm-entry.ts'
+import { type Existing, isFresh, readExisting } from './warm-existing.ts'
 
 export type WarmMode = 'default' | 'missing' | 'refresh'
 
@@ -75,10 +76,11 @@ async function settleExisting(page: GuardedPage, existing: readonly Prepared[], 
   const keys = existing.map((entry) => entry.key)
   const capture = await page.lane.capture(page.subjects, keys)
   if (!sameGuard(page.capture, capture)) return fillByLease(page, existing, counts)
+  const there = await readExisting(page.lane, capture.headers, capture.incarnation)
   const replacing: Prepared[] = []
   const unordered: Prepared[] = []
   existing.forEach((entry, index) => {
-    const verdict = compareWithExisting(entry, capture.headers[index] ?? null, page, page.capture.incarnation)
+    const verdict = compareWithExisting(entry, there[index] ?? 'dead', page)
     if (verdict === 'replace') replacing.push({ ...entry, replace: true })
     else if (verdict === 'unordered') unordered.push(entry)
     else counts[verdict]++
@@ -105,36 +107,16 @@ type Verdict = 'replace' | 'present' | 'newer' | 'unordered'
 
 function compareWithExisting(
   entry: Prepared,
-  header: Buffer | null,
+  existing: Existing,
   { mode, now }: Pick<GuardedPage, 'mode' | 'now'>,
-  incarnation: string | null,
 ): Verdict {
-  const existing = readHeader(header, incarnation)
   if (existing === 'dead') return 'replace'
-  if (existing === 'unread') return 'present'
   const order = compareVersions(entry.sourceVersion, existing.sourceVersion)
   if (order === 'older') return 'newer'
   if (order === 'newer' || !isFresh(existing.freshUntilMs, now())) return 'replace'
   if (mode !== 'refresh') return 'present'
   return order === 'equal' ? 'replace' : 'unordered'
 }
-
-/** `dead`: no reader takes it. `unread`: an entry with so many tags that its header goes on behind what was read. */
-function readHeader(header: Buffer | null, incarnation: string | null) {
-  if (header === null) return 'dead'
-  const decoded = decodeHeader(header)
-  if (decoded.ok) return decoded.header.incarnation === incarnation ? decoded.header : 'dead'
-  return decoded.reason === 'truncated' && header.length >= HEADER_PROBE_BYTES ? 'unread' : 'dead'
-}
-
-/** Whether `--missing` leaves this entry alone. */
-export function isPresent(header: Buffer | null, incarnation: string | null, nowMs: number): boolean {
-  const existing = readHeader(header, incarnation)
-  if (existing === 'dead') return false
-  return existing === 'unread' || isFresh(existing.freshUntilMs, nowMs)
-}
-
-const isFresh = (freshUntilMs: number | null, nowMs: number) => freshUntilMs === null || nowMs < freshUntilMs
 
 /** Row by row, so that a busy writer cannot starve the run: an invalidation of one row refuses that row alone. */
 async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts: WriteCounts): Promise<void> {
@@ -158,14 +140,16 @@ async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts:
     const keys = ours.map((row) => row.key)
     // What was there before the rows are loaded again: the entries themselves, and the fences of what is joined into them.
     const capture = await lane.capture(page.subjects, keys)
-    const observed = new Map(keys.map((key, index) => [key, capture.headers[index] ?? null]))
+    const there = await readExisting(lane, capture.headers, capture.incarnation)
+    const observed = new Map(keys.map((key, index) => [key, index]))
     const reloaded = await reload(ours)
     const filling = reloaded.entries.flatMap((row) => {
-      const header = observed.get(row.key)
-      if (header === undefined) return []
-      const verdict = compareWithExisting(row, header, page, capture.incarnation)
+      const index = observed.get(row.key)
+      if (index === undefined) return []
+      const verdict = compareWithExisting(row, there[index] ?? 'dead', page)
       observed.delete(row.key)
-      if (verdict === 'replace' || verdict === 'unordered') return [{ ...row, observed: header }]
+      if (verdict === 'replace' || verdict === 'unordered')
+        return [{ ...row, observed: capture.headers[index] ?? null }]
       counts[verdict]++
       return []
     })
@@ -194,8 +178,8 @@ async function fillByLease(page: GuardedPage, rows: readonly Prepared[], counts:
 async function countLeasedByOthers(page: GuardedPage, rows: readonly Prepared[], counts: WriteCounts): Promise<void> {
   if (rows.length === 0) return
   const headers = await page.lane.headers(rows.map((row) => row.key))
-  for (const header of headers) {
-    if (readHeader(header, page.capture.incarnation) === 'dead') counts.invalidated++
+  for (const existing of await readExisting(page.lane, headers, page.capture.incarnation)) {
+    if (existing === 'dead') counts.invalidated++
     else counts.present++
   }
 }

@@ -1,6 +1,7 @@
 // `warm`: loads what the models declare into Redis, and says truly what came of it.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import { asSourceError } from '../core/source-failure.ts'
 import type { Control, ControlState, Lock, RedisIdentity, Source } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { warmDetails } from './warm-details.ts'
@@ -16,7 +17,7 @@ import {
   type WarmProblem,
   type WarmReport,
 } from './warm-report.ts'
-import { asSourceError, createModelRun, delay, ERRORS_KEPT, type WarmSettings } from './warm-run.ts'
+import { createModelRun, delay, ERRORS_KEPT, type WarmSettings } from './warm-run.ts'
 import { compareWitnesses, type Witness, witness } from './warm-witness.ts'
 
 interface Run {

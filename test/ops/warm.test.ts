@@ -21,6 +21,8 @@ import { aConfig, aModel } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 
 const CITIES = 2_000
+/** generations, revision, the fence of the model */
+const CONTROL_KEYS = 3
 
 let redis: TestRedis
 let store: Store
@@ -94,7 +96,7 @@ describe('warm', () => {
       exitCode: 0,
       totals: { selected: CITIES, loaded: CITIES, written: CITIES, failed: 0 },
     })
-    expect(await redis.call('DBSIZE')).toBe(CITIES + 2)
+    expect(await redis.call('DBSIZE')).toBe(CITIES + CONTROL_KEYS)
     const row = await firstCity()
     const { alt_name: _, ...visible } = row
     const found = await entry(cityKey(row.id))
@@ -341,7 +343,7 @@ describe('warm', () => {
   it('stops with exit 13 where the server refuses writes, and says what it wrote', async () => {
     const report = await within('noeviction', () => run([aModel('large', large)]))
     expect(report).toMatchObject({ exitCode: 13, ok: false })
-    expect(report.totals.written).toBe(Number(await redis.call('DBSIZE')) - 2)
+    expect(report.totals.written).toBe(Number(await redis.call('DBSIZE')) - CONTROL_KEYS)
   })
 
   it('stops where it is when it is interrupted, and reports what was written', async () => {

@@ -1,9 +1,10 @@
 // Guarded bulk writes on one dedicated connection: what was captured before a load must still be there, or nothing is written.
 // WATCH holds the guard over the load; where single rows must be guarded, a lease and a one-key script do.
 import { randomBytes } from 'node:crypto'
-import { HEADER_PROBE_BYTES } from '../../core/entry.ts'
-import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey } from '../../core/key.ts'
+import { decodeHeader, HEADER_PROBE_BYTES } from '../../core/entry.ts'
+import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey, stampKey } from '../../core/key.ts'
 import { isErrorReply } from '../../core/reply.ts'
+import { CAPTURE_STAMP } from '../../core/stamp-script.ts'
 import type { BulkLane, BulkOutcome, Capture, Lane, Reply } from '../../ports.ts'
 import { describeError } from './errors.ts'
 
@@ -54,6 +55,23 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
   })
   const pages = !asked.some(isErrorReply)
 
+  /** Headers that go on behind what was read of them are read again, whole. */
+  const wholeHeaders = async (keys: readonly string[], replies: readonly Reply[]): Promise<(Buffer | null)[]> => {
+    const headers = replies.map(headerOrNull)
+    const longer = headers.flatMap((header, index) => {
+      const decoded = header === null ? null : decodeHeader(header)
+      const needBytes = decoded === null || decoded.ok ? 0 : (decoded.needBytes ?? 0)
+      return needBytes > HEADER_PROBE_BYTES ? [{ index, needBytes }] : []
+    })
+    const more = await run((page) => {
+      for (const { index, needBytes } of longer) page.add('GETRANGE', keys[index] as string, 0, needBytes - 1)
+    })
+    longer.forEach(({ index }, at) => {
+      headers[index] = headerOrNull(more[at] ?? null)
+    })
+    return headers
+  }
+
   return {
     pages,
 
@@ -77,8 +95,30 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
         incarnation,
         epoch,
         fences: replies.slice(watched, watched + fences.length).map(textOrNull),
-        headers: replies.slice(watched + fences.length).map(headerOrNull),
+        headers: await wholeHeaders(entries, replies.slice(watched + fences.length)),
       } satisfies Capture
+    },
+
+    async stamps(wanted) {
+      const replies = await run((page) => {
+        for (const [name, ttlMs] of wanted)
+          page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), ttlMs === null ? '' : Math.ceil(ttlMs))
+      })
+      throwOnError(replies)
+      return new Map([...wanted.keys()].map((name, index) => [name, String(replies[index])]))
+    },
+
+    async readStamps(names) {
+      if (names.length === 0) return new Map()
+      const replies = await run((page) => page.add('MGET', ...names.map((name) => stampKey(prefix, name))))
+      throwOnError(replies)
+      const stamps = replies[0] as readonly Reply[]
+      return new Map(
+        names.flatMap((name, index) => {
+          const stamp = stamps[index] ?? null
+          return stamp === null ? [] : [[name, String(stamp)] as const]
+        }),
+      )
     },
 
     async commit(writes) {
@@ -125,7 +165,7 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
       const replies = await run((page) => {
         for (const key of keys) page.add('GETRANGE', key, 0, HEADER_PROBE_BYTES - 1)
       })
-      return replies.map(headerOrNull)
+      return wholeHeaders(keys, replies)
     },
 
     close: () => lane.close(),

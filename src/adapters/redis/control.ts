@@ -8,7 +8,11 @@ import {
   leaseKey,
   lockKey,
   readGenerations,
+  revisionKey,
+  stampKey,
+  stampLogKey,
 } from '../../core/key.ts'
+import { LOG_STAMPS } from '../../core/lease-script.ts'
 import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
 import { newToken, openBulkLane, RELEASE } from './bulk.ts'
 
@@ -17,12 +21,20 @@ const RENEW = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('
 /** Keys a write: few enough for one server call to stay short. */
 const KEYS_A_CALL = 200
 
+/** What the log of invalidated stamps keeps, as the library does. */
+const STAMP_LOG_BYTES = 8_192
+
 export function openControl(store: Store, prefix: string): Control {
-  const hash = generationsKey(prefix)
   return {
-    read: () => readState(store, hash),
-    async invalidate(subject, keys) {
+    read: () => readState(store, prefix),
+    async invalidate(subject, keys, stamps = []) {
       await store.call('SET', fenceKey(prefix, subject), newToken())
+      if (stamps.length > 0) {
+        // The log before the stamps: who captures a stamp and then reads the log has either missed nothing or sees it there.
+        const lines = stamps.map((name) => `${newToken()} ${name}\n`).join('')
+        await store.call('EVAL', LOG_STAMPS, 1, stampLogKey(prefix), lines, STAMP_LOG_BYTES)
+        await store.call('UNLINK', ...stamps.map((name) => stampKey(prefix, name)))
+      }
       let deleted = 0
       for (let start = 0; start < keys.length; start += KEYS_A_CALL) {
         const some = keys.slice(start, start + KEYS_A_CALL)
@@ -41,11 +53,14 @@ export function openControl(store: Store, prefix: string): Control {
   }
 }
 
-async function readState(store: Store, hash: string): Promise<ControlState> {
+async function readState(store: Store, prefix: string): Promise<ControlState> {
+  const hash = generationsKey(prefix)
   let fields = pairs(await store.call('HGETALL', hash))
   if (!fields.has(INCARNATION_FIELD)) {
     await store.call('HSETNX', hash, EPOCH_FIELD, newToken())
     await store.call('HSETNX', hash, INCARNATION_FIELD, newToken())
+    // Behind the hash: whoever reads the new revision reads the new hash.
+    await store.call('SET', revisionKey(prefix), newToken())
     fields = pairs(await store.call('HGETALL', hash))
   }
   const { incarnation, generations } = readGenerations(fields)
