@@ -12,7 +12,6 @@ export type ReadVersion = () => SourceVersion | Promise<SourceVersion>
 
 /** An entry's header has room for so much. */
 const MAX_VERSION_BYTES = 400
-const NEVER = new AbortController().signal
 
 /**
  * A version as entries hold it: text as it is, so that no digit is lost, numbers in decimal, a Date in ISO 8601 at milliseconds, null for none.
@@ -58,7 +57,7 @@ export function withValidation(
     // What has hung once is not waited for again.
     if (failed) return null
     try {
-      return versionText(await runLoader(async () => readVersion(), policy.hardTimeoutMs, NEVER))
+      return versionText(await runLoader(async () => readVersion(), policy.hardTimeoutMs, new AbortController().signal))
     } catch (error) {
       failed = true
       report(error)
