@@ -48,6 +48,8 @@ export function createControlMirror(config: ResolvedConfig): ControlMirror {
   const revision = revisionKey(config.prefix)
   const registered = codeVersions(config)
   let current: Mirror | null = null
+  /** how often it was said to be outdated */
+  let outdatings = 0
 
   const read = async (run: Run): Promise<Mirror | null> => {
     const replies = await run((page) => {
@@ -63,12 +65,15 @@ export function createControlMirror(config: ResolvedConfig): ControlMirror {
     const missing = registered.filter((field) => !fields.has(field))
     if (known !== null && incarnation !== null && missing.length === 0)
       return createMirror(config, { incarnation, revision: known, generations, fields })
-    await writeAlways(run, [
-      ['HSETNX', hash, EPOCH_FIELD, newToken()],
-      ['HSETNX', hash, INCARNATION_FIELD, newToken()],
-      ...missing.map((field) => ['HSETNX', hash, field, new Date().toISOString()]),
-      ['SET', revision, newToken()],
-    ])
+    const since = new Date().toISOString()
+    const fresh = [
+      EPOCH_FIELD,
+      newToken(),
+      INCARNATION_FIELD,
+      newToken(),
+      ...missing.flatMap((field) => [field, since]),
+    ]
+    await changeControl(run, config.prefix, 'HSETNX', fresh)
     return null
   }
 
@@ -78,11 +83,12 @@ export function createControlMirror(config: ResolvedConfig): ControlMirror {
     },
     async sync(run) {
       for (let attempt = 0; attempt < 10; attempt++) {
+        const before = outdatings
         const mirror = await read(run)
-        if (mirror !== null) {
-          current = mirror
-          return mirror
-        }
+        if (mirror === null) continue
+        // What was bumped while it was read may be in it or not: this caller's reads are told by the revision, copies in memory are not.
+        if (before === outdatings) current = mirror
+        return mirror
       }
       throw new CachectlError('REDIS_REPLY', `${hash} does not stay: is it being deleted all the time?`)
     },
@@ -95,42 +101,64 @@ export function createControlMirror(config: ResolvedConfig): ControlMirror {
         })
       const history = /^master_replid:(\w+)/m.exec(text)?.[1]
       if (history === undefined) return
-      const replies = await run((page) => page.add('EVAL', ENTER_HISTORY, 1, hash, history, newToken(), newToken()))
-      const failed = failedReply(replies)
+      const failed = await runAlways(
+        run,
+        ENTER_HISTORY,
+        [hash, revision],
+        [history, newToken(), newToken(), newToken()],
+      )
       if (failed) throw failed
-      if (replies[0] === 1) await writeAlways(run, [['SET', revision, newToken()]])
     },
     outdated() {
+      outdatings++
       current = null
     },
   }
 }
 
-/** One command as a script that a full server lets through (Redis 7 and later). KEYS: key. ARGV: command, arguments behind the key. */
-const ALWAYS = `#!lua flags=allow-oom
-return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))`
+/**
+ * Fields of the hash and a new revision, together: a process that ended between them would leave two that know the same revision and another hash.
+ * KEYS: hash, revision. ARGV: HSET or HSETNX, new revision, fields and values.
+ */
+const CHANGE = `
+for index = 3, #ARGV, 2 do redis.call(ARGV[1], KEYS[1], ARGV[index], ARGV[index + 1]) end
+redis.call('SET', KEYS[2], ARGV[2])
+return 1`
 
-/** Writes control data, also where the server is over its memory limit. @throws CachectlError */
-export async function writeAlways(run: Run, commands: readonly (readonly string[])[]): Promise<void> {
-  const replies = await run((page) => {
-    for (const [name = '', key = '', ...args] of commands) page.add('EVAL', ALWAYS, 1, key, name, ...args)
-  })
-  const failed = failedReply(replies)
-  if (failed === null) return
-  // An older server knows no flags; another one may allow the commands and no scripts.
-  const plain = await run((page) => {
-    for (const command of commands) page.add(...command)
-  })
-  const refused = failedReply(plain)
-  if (refused) throw refused
-}
-
-/** Another history: what was invalidated under the old one may be back, so a new incarnation. KEYS: hash. ARGV: history, incarnation, epoch. */
+/**
+ * Another history: what was invalidated under the old one may be back, so a new incarnation. Of control data that no library has used yet none is known.
+ * KEYS: hash, revision. ARGV: history, incarnation, epoch, revision.
+ */
 const ENTER_HISTORY = `
 local known = redis.call('HGET', KEYS[1], '${HISTORY_FIELD}')
 if known == ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], '${HISTORY_FIELD}', ARGV[1], '${INCARNATION_FIELD}', ARGV[2], '${EPOCH_FIELD}', ARGV[3])
+redis.call('HSET', KEYS[1], '${HISTORY_FIELD}', ARGV[1])
+if not known and redis.call('HEXISTS', KEYS[1], '${INCARNATION_FIELD}') == 1 then return 0 end
+redis.call('HSET', KEYS[1], '${INCARNATION_FIELD}', ARGV[2], '${EPOCH_FIELD}', ARGV[3])
+redis.call('SET', KEYS[2], ARGV[4])
 return 1`
+
+/** Changes control data, also where the server is over its memory limit; whoever reads the new revision reads the new hash. @throws CachectlError */
+export async function changeControl(
+  run: Run,
+  prefix: string,
+  how: 'HSET' | 'HSETNX',
+  fields: readonly string[],
+): Promise<void> {
+  const keys = [generationsKey(prefix), revisionKey(prefix)]
+  const failed = await runAlways(run, CHANGE, keys, [how, newToken(), ...fields])
+  if (failed) throw failed
+}
+
+/** As a script that a full server lets through; servers before Redis 7 know no flags. */
+async function runAlways(run: Run, script: string, keys: readonly string[], args: readonly string[]) {
+  let failed: CachectlError | null = null
+  for (const flags of ['#!lua flags=allow-oom', '']) {
+    failed = failedReply(await run((page) => page.add('EVAL', flags + script, keys.length, ...keys, ...args)))
+    if (failed === null) break
+  }
+  return failed
+}
 
 /** Fields of the versions that this code reads and writes: `code:1`, and `code:1.2:product` of a model with a version of its own. */
 function codeVersions(config: ResolvedConfig): string[] {

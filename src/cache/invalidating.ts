@@ -2,9 +2,9 @@
 // and kept while Redis is away, to be applied before anything of it is trusted again.
 import { type Scope, scopeField } from '../core/control-key.ts'
 import { CachectlError } from '../core/errors.ts'
-import { EPOCH_FIELD, fenceKey, generationsKey, leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
+import { EPOCH_FIELD, fenceKey, leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
 import { LOG_STAMPS } from '../core/lease-script.ts'
-import { type ControlMirror, type Mirror, placeId, type Run, writeAlways } from './control-mirror.ts'
+import { type ControlMirror, changeControl, type Mirror, placeId, type Run } from './control-mirror.ts'
 import type { Change, Place } from './kernel.ts'
 import { failedReply } from './link.ts'
 import { deleteMatching } from './pattern-delete.ts'
@@ -72,7 +72,7 @@ export async function applyChange(
   if (scopes.length > 0) await bump(prefix, scopes, control, run)
   // Pages of bulk writes under way may hold anything that matches.
   if (pattern !== null) {
-    await writeAlways(run, [['HSET', generationsKey(prefix), EPOCH_FIELD, newToken()]])
+    await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken()])
     deleted += await deleteMatching({ prefix, tenantLabel }, pattern, run)
   }
   return {
@@ -82,13 +82,8 @@ export async function applyChange(
 }
 
 async function bump(prefix: string, scopes: readonly Scope[], control: ControlMirror, run: Run): Promise<void> {
-  const hash = generationsKey(prefix)
   const fields = scopes.flatMap((scope) => [scopeField(scope), newToken()])
-  // The revision behind the hash: whoever reads the new one reads the new hash.
-  await writeAlways(run, [
-    ['HSET', hash, EPOCH_FIELD, newToken(), ...fields],
-    ['SET', revisionKey(prefix), newToken()],
-  ])
+  await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken(), ...fields])
   control.outdated()
   await control.sync(run)
 }
