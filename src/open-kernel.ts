@@ -4,10 +4,11 @@ import { openStore } from './adapters/redis/store.ts'
 import { type CounterDelta, counterCommands, createCounters } from './cache/counters.ts'
 import { createKernel } from './cache/create-kernel.ts'
 import type { Kernel } from './cache/kernel.ts'
+import { failedReply } from './cache/link.ts'
 import { createEvents } from './cache/log.ts'
 import { createNear } from './cache/near.ts'
 import { carryTransactions } from './cache/transaction.ts'
-import { watchKernel } from './cache/watched-kernel.ts'
+import { watchCounters, watchKernel } from './cache/watched-kernel.ts'
 import { requireRedis } from './config/redis-target.ts'
 import type { ResolvedConfig } from './config/resolved.ts'
 import { CachectlError } from './core/errors.ts'
@@ -62,7 +63,7 @@ export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}
   const kernel = createKernel({
     config,
     clock,
-    counters,
+    counters: watchCounters(counters, { prefix: config.prefix, tenantLabel: config.tenantLabel }, events),
     near,
     onError,
     random: settings.random ?? Math.random,
@@ -77,14 +78,15 @@ export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}
     strict: settings.strict ?? false,
   })
   const flush = async (minute: number, deltas: readonly CounterDelta[]): Promise<boolean> => {
-    await kernel.commands(counterCommands(config.prefix, minute, deltas))
+    if (!kernel.isUp()) return false
+    const failed = failedReply(await kernel.commands(counterCommands(config.prefix, minute, deltas)))
+    if (failed) throw failed
     return true
   }
   const closing = {
     ...kernel,
     async close() {
-      await counters.close()
-      await kernel.close()
+      await kernel.close(() => counters.close())
       await store.close()
     },
   }

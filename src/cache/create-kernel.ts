@@ -43,7 +43,14 @@ const UNHURRIED_MS = 10_000
 /** `close` waits so long for what is under way. */
 const CLOSE_WITHIN_MS = 2_000
 
-export function createKernel(options: KernelOptions): Kernel {
+/** A kernel, and whether Redis is there at this moment. */
+export interface OpenedKernel extends Kernel {
+  isUp(): boolean
+  /** @param beforeEnd what needs the connection once more, when nothing is under way any more */
+  close(beforeEnd?: () => Promise<void>): Promise<void>
+}
+
+export function createKernel(options: KernelOptions): OpenedKernel {
   const { config, clock, random, counters, near, deadlineMs, strict } = options
   const { prefix, tenantLabel } = config
   const writer = newToken().slice(0, 8)
@@ -245,6 +252,7 @@ export function createKernel(options: KernelOptions): Kernel {
     async key(place) {
       return (await reader.mirror(until())).keyOf(place)
     },
+    isUp: () => link.up,
     command,
     commands: async (commands) => {
       const replies = await link.run((page) => {
@@ -253,8 +261,9 @@ export function createKernel(options: KernelOptions): Kernel {
       return replies
     },
     report,
-    async close() {
+    async close(beforeEnd) {
       await loading.settled(CLOSE_WITHIN_MS)
+      await beforeEnd?.()
       if (link.up) await catchUp(unhurried).catch(report)
       if (backlog.size > 0)
         report(new CachectlError('REDIS_UNREACHABLE', `${backlog.size} invalidations were not applied: Redis was away`))

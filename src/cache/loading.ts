@@ -23,6 +23,8 @@ interface Asked {
   index: number
   place: Place
   order: number
+  /** counted as a miss, which it is once, however often it is looked for */
+  missed?: true
 }
 
 interface Round {
@@ -95,6 +97,12 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     ...times,
   })
 
+  const countMiss = (asked: Asked): void => {
+    if (asked.missed) return
+    asked.missed = true
+    counters.count('miss', asked.place)
+  }
+
   const inBackground = (work: Promise<unknown>): void => {
     const settled = work.catch(context.report).finally(() => background.delete(settled))
     background.add(settled)
@@ -166,13 +174,13 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
       waits.push(given)
       return
     }
+    countMiss(asked)
     const flight = flights.get(seen.key)
     const may = flight === undefined ? 'lead' : mayShare(flight, { order: asked.order, ...seen })
     if (flight !== undefined && may !== 'lead') {
       waits.push(land(asked, seen.key, flight, may === 'share', round))
       return
     }
-    counters.count('miss', asked.place)
     const leading = lead(asked, seen)
     leads.push(leading)
     waits.push(land(asked, seen.key, leading.flight, true, round))
@@ -208,10 +216,10 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     const leads: Lead[] = []
     for (const asked of pending) {
       const id = placeId(asked.place)
+      countMiss(asked)
       const known = unleased.get(id)
       const flight = known ?? unleased.begin(id)
       if (known === undefined) {
-        counters.count('miss', asked.place)
         const mirror = null as unknown as Lead['mirror']
         leads.push({ place: asked.place, key: id, mirror, flight, index: asked.index, stale: null, staleSinceMs: null })
       }
