@@ -1,7 +1,7 @@
 // What Drizzle's table objects say: columns, ids, and which rows the database deletes or changes along with others.
 import { CachectlError } from '../core/errors.ts'
 import type { DrizzleColumn, DrizzleTable } from './drizzle-writes.ts'
-import type { MappedModel, OrmModel } from './row-changes.ts'
+import { checkMapped, type MappedModel, type OrmCache, type OrmModel } from './row-changes.ts'
 
 export interface DrizzleOptions {
   /** model of the config to table: `{ city: cities, order: { table: orders, tenant: 'orgId' } }` */
@@ -26,12 +26,14 @@ interface ForeignKey {
   model: string
   /** table that the key points to, by `tableName` */
   target: string
+  /** fields of it that the key points to */
+  fields: string[]
   onDelete: unknown
   onUpdate: unknown
 }
 
-interface Given extends DrizzleTableOptions {
-  model: string
+interface Given extends MappedModel {
+  table: object
   columns: Readonly<Record<string, DrizzleColumn>>
 }
 
@@ -39,23 +41,31 @@ const INERT: readonly unknown[] = [undefined, 'no action', 'restrict']
 const symbol = (name: string) => Symbol.for(`drizzle:${name}`)
 
 /** @throws CachectlError USAGE for what is no table, or has no such field */
-export function readTables({ tables }: DrizzleOptions): DrizzleMapping {
+export function readTables(cache: OrmCache, { tables }: DrizzleOptions): DrizzleMapping {
   const given = Object.entries(tables).map(([model, table]) => readTable(model, table))
+  for (const mapped of given) checkMapped(cache, mapped)
   const keys = given.flatMap(({ model, table }) => foreignKeys(model, table))
-  const models = given.map(({ table: _, columns, ...own }): [string, MappedModel] => {
-    return [own.model, { ...own, columns: new Map(Object.entries(columns).map(([field, { name }]) => [field, name])) }]
-  })
+  const models = given.map((own): [string, MappedModel] => [own.model, own])
   const nameOf = new Map(given.map(({ model, table }) => [model, tableName(table)]))
-  const along = (table: string) => ({
-    onDelete: affected(table, 'onDelete', keys, nameOf),
-    onUpdate: affected(table, 'onUpdate', keys, nameOf),
-  })
-  const outer = keys.map(({ target }): [string, DrizzleTable] => {
-    return [target, { name: '', columns: {}, id: undefined, ...along(target) }]
-  })
-  const known = given.map(({ model, table, columns, id }): [string, DrizzleTable] => {
-    return [tableName(table), { name: model, columns, id, ...along(tableName(table)) }]
-  })
+  const tableOf = (
+    table: string,
+    { model, columns, id }: Pick<Given, 'model' | 'columns' | 'id'>,
+  ): [string, DrizzleTable] => [
+    table,
+    {
+      name: model,
+      columns,
+      id,
+      keys: new Set([
+        ...Object.keys(columns).filter((field) => columns[field]?.primary),
+        ...keys.flatMap(({ target, fields }) => (target === table ? fields : [])),
+      ]),
+      onDelete: affected(table, 'onDelete', keys, nameOf),
+      onUpdate: affected(table, 'onUpdate', keys, nameOf),
+    },
+  ]
+  const outer = keys.map(({ target }) => tableOf(target, { model: '', columns: {}, id: undefined }))
+  const known = given.map((own) => tableOf(tableName(own.table), own))
   return { models: new Map(models), tables: new Map([...outer, ...known]) }
 }
 
@@ -75,7 +85,7 @@ export function entityKinds(object: object): string[] {
 }
 
 function readTable(model: string, given: object | DrizzleTableOptions): Given {
-  const own: DrizzleTableOptions = isTable(given) ? { table: given } : (given as DrizzleTableOptions)
+  const own: DrizzleTableOptions = isTable(given) ? { table: given } : { ...(given as DrizzleTableOptions) }
   if (!isTable(own.table)) {
     throw new CachectlError('USAGE', `cacheDrizzle: what is given for \`${model}\` is no table of Drizzle`, {
       hint: 'give what pgTable(…) gave, or { table, id, tenant }',
@@ -89,7 +99,8 @@ function readTable(model: string, given: object | DrizzleTableOptions): Given {
     })
   }
   const primary = Object.keys(columns).filter((field) => columns[field]?.primary)
-  return { ...(primary.length === 1 ? { id: primary[0] as string } : {}), ...own, model, columns }
+  const id = own.id ?? (primary.length === 1 ? primary[0] : undefined)
+  return { model, table: own.table, columns, id, tenant: own.tenant }
 }
 
 function isTable(value: unknown): boolean {
@@ -103,12 +114,12 @@ function foreignKeys(model: string, table: Drizzle): ForeignKey[] {
   const built = builders
     .filter((builder) => builder?.constructor?.[symbol('entityKind')] === 'PgForeignKeyBuilder')
     .map((builder) => builder.build(table))
-  return [...(table[symbol('PgInlineForeignKeys')] ?? []), ...built].map((key: Drizzle) => ({
-    model,
-    target: tableName(key.reference().foreignTable),
-    onDelete: key.onDelete,
-    onUpdate: key.onUpdate,
-  }))
+  return [...(table[symbol('PgInlineForeignKeys')] ?? []), ...built].map((key: Drizzle) => {
+    const { foreignTable, foreignColumns } = key.reference()
+    const columns = Object.entries(foreignTable[symbol('Columns')])
+    const fields = columns.flatMap(([field, column]) => (foreignColumns.includes(column) ? [field] : []))
+    return { model, target: tableName(foreignTable), fields, onDelete: key.onDelete, onUpdate: key.onUpdate }
+  })
 }
 
 /** Models whose rows the database deletes or changes along with those of the table, transitively. */

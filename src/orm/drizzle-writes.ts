@@ -9,6 +9,8 @@ export interface DrizzleTable {
   columns: Readonly<Record<string, DrizzleColumn>>
   /** field of the id */
   id: string | undefined
+  /** fields of the primary key, and those to which keys of other tables point */
+  keys: ReadonlySet<string>
   /** models whose rows the database deletes or changes along */
   onDelete: ReadonlySet<string>
   onUpdate: ReadonlySet<string>
@@ -47,21 +49,16 @@ export function drizzleWrites(
   result: unknown,
 ): Touched[] {
   const fields = kind === 'update' ? Object.keys(config.set ?? {}) : upsertedFields(table, config.onConflict)
-  const setsKey = kind === 'update' && fields.some((field) => field === table.id || table.columns[field]?.primary)
-  const named =
-    kind !== 'insert'
-      ? rowsWithin(table, boundBy(table, config.where))
-      : fields.length > 0
-        ? null
-        : insertedRows(config)
-  const known = [returnedRows(table, config, result), named].find((rows) => rows !== null && knows(table, rows))
-  const rows = setsKey ? null : (known ?? null)
+  const bounds = boundBy(table, config.where)
+  const returned = returnedRows(table, config, result)?.map((row) => ({ ...singles(bounds), ...row }))
+  const named = kind !== 'insert' ? rowsWithin(table, bounds) : upserts(config.onConflict) ? null : insertedRows(config)
+  const rows = [returned, named].find((some) => some?.every((row) => table.id !== undefined && isScalar(row[table.id])))
+  const setsKey = kind === 'update' && fields.some((field) => table.keys.has(field))
   const along = kind === 'delete' ? table.onDelete : setsKey ? table.onUpdate : []
-  return [{ name: table.name, rows, fields }, ...[...along].map((name) => ({ name, rows: null, fields: [] }))]
-}
-
-function knows({ id }: DrizzleTable, rows: readonly Row[]): boolean {
-  return id !== undefined && rows.every((row) => isScalar(row[id]))
+  return [
+    { name: table.name, rows: rows ?? null, fields },
+    ...[...along].map((name) => ({ name, rows: null, fields: [] })),
+  ]
 }
 
 /** What `returning` gave, by the fields of the table. */
@@ -81,10 +78,14 @@ function insertedRows({ values }: DrizzleConfig): Row[] | null {
   )
 }
 
-/** Of `on conflict … do update`: the fields that it sets, and those that it looks at. */
+/** `on conflict … do update`: the row that it wrote need not be the one that was given. */
+function upserts(onConflict: Chunk | undefined): boolean {
+  return onConflict !== undefined && !textsOf(onConflict).some((text) => text.endsWith('do nothing'))
+}
+
+/** The fields that `do update` sets. */
 function upsertedFields(table: DrizzleTable, onConflict: Chunk | undefined): string[] {
   const names = new Set(textsOf(onConflict))
-  if (onConflict === undefined || [...names].some((text) => text.endsWith('do nothing'))) return []
   return Object.keys(table.columns).filter((field) => names.has((table.columns[field] as DrizzleColumn).name))
 }
 
@@ -124,9 +125,12 @@ function boundByAll(table: DrizzleTable, joined: Chunk | undefined): Map<string,
 
 /** The rows that a condition with these bounds cannot go beyond; null where it does not bound the id. */
 function rowsWithin({ id }: DrizzleTable, bounds: ReadonlyMap<string, unknown[]>): Row[] | null {
-  const single = [...bounds].flatMap(([field, values]) => (values.length === 1 ? [[field, values[0]] as const] : []))
   const ids = id === undefined ? undefined : bounds.get(id)
-  return ids?.map((value) => ({ ...Object.fromEntries(single), [id as string]: value })) ?? null
+  return ids?.map((value) => ({ ...singles(bounds), [id as string]: value })) ?? null
+}
+
+function singles(bounds: ReadonlyMap<string, unknown[]>): Row {
+  return Object.fromEntries([...bounds].flatMap(([field, values]) => (values.length === 1 ? [[field, values[0]]] : [])))
 }
 
 /** The text of a chunk that is nothing but text. */

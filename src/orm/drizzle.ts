@@ -23,7 +23,7 @@ export function cacheDrizzle<Db extends object>(db: Db, cache: OrmCache, options
       hint: 'wrap what `drizzle(pool)` gave (with replicas: the primary, before withReplicas); elsewhere invalidate by hand in cache.transaction',
     })
   }
-  const mapping = readTables(options)
+  const mapping = readTables(cache, options)
   return watchDatabase(db, cache, mapping, (execute, tell) => runWrite(cache, execute, tell))
 }
 

@@ -12,8 +12,8 @@ export interface PrismaRelation {
 
 export interface PrismaModel {
   name: string
-  /** field name to column name; relations are not in it */
-  columns: ReadonlyMap<string, string>
+  /** names of its fields but for relations */
+  fields: ReadonlySet<string>
   relations: ReadonlyMap<string, PrismaRelation>
   /** fields of the primary key; empty: none is declared */
   id: readonly string[]
@@ -63,7 +63,7 @@ export function parsePrismaSchema(text: string): ReadonlyMap<string, PrismaModel
 }
 
 function readModel({ name, lines }: Block, names: ReadonlySet<string>): PrismaModel {
-  const columns = new Map<string, string>()
+  const fields = new Set<string>()
   const relations = new Map<string, PrismaRelation>()
   let id: string[] = []
   for (const line of lines) {
@@ -77,9 +77,9 @@ function readModel({ name, lines }: Block, names: ReadonlySet<string>): PrismaMo
       continue
     }
     if (/\s@id\b/.test(line)) id = [field.name]
-    columns.set(field.name, /\s@map\((?:name:\s*)?"([^"]+)"/.exec(line)?.[1] ?? field.name)
+    fields.add(field.name)
   }
-  return { name, columns, relations, id, keys: new Set(id), onDelete: new Set(), onUpdate: new Set() }
+  return { name, fields, relations, id, keys: new Set(id), onDelete: new Set(), onUpdate: new Set() }
 }
 
 /** Of each model: those whose rows change with its own, by their relations to it. */
@@ -125,11 +125,12 @@ function namesIn(list = ''): string[] {
   return list.split(',').flatMap((item) => /^\s*(\w+)/.exec(item)?.[1] ?? [])
 }
 
-/** The models and their fields, a field a line: without comments, with what stands in parentheses on one line. */
+/** The models and their fields, a field a line, as Prisma's grammar has it; without comments. */
 function modelBlocks(text: string): Block[] {
   const blocks: Block[] = []
   let open: Block | null = null
-  for (const line of logicalLines(text)) {
+  for (const written of text.split(/\r?\n/)) {
+    const line = written.replace(/("(?:\\.|[^"\\])*")|\/\/.*/g, '$1').trim()
     const start = /^(?:model|view)\s+(\w+)\s*\{$/.exec(line)
     if (start) {
       open = { name: start[1] as string, lines: [] }
@@ -138,22 +139,4 @@ function modelBlocks(text: string): Block[] {
     else open?.lines.push(line)
   }
   return blocks
-}
-
-function logicalLines(text: string): string[] {
-  let line = ''
-  let depth = 0
-  const lines: string[] = []
-  for (const [token] of text.matchAll(/"(?:\\.|[^"\\\n])*"|\/\/[^\n]*|[()[\]]|\r?\n|[^"()[\]\n\r/]+|./g)) {
-    if (token.startsWith('//')) continue
-    if (token === '(' || token === '[') depth += 1
-    if (token === ')' || token === ']') depth -= 1
-    if (!token.endsWith('\n')) line += token
-    else if (depth > 0) line += ' '
-    else {
-      lines.push(line.trim())
-      line = ''
-    }
-  }
-  return [...lines, line.trim()]
 }

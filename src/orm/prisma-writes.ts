@@ -28,64 +28,54 @@ export interface PrismaCall {
 
 type Schema = ReadonlyMap<string, PrismaModel>
 
-/** Everything that the call may have changed. A model that is not in the schema is of unknown relations: null means that any row of any model may be. */
+/** Everything that the call may have changed; null: any row of any model, because the schema is not known. */
 export function prismaWrites(schema: Schema, call: PrismaCall): Touched[] | null {
   const model = schema.get(call.model)
   if (model === undefined) return null
-  const touched: Touched[] = []
   const { operation, args } = call
-  const changed = asRow(operation.startsWith('create') ? null : operation === 'upsert' ? args.update : args.data)
-  touched.push({ name: model.name, rows: ownRows(model, call, changed), fields: Object.keys(changed) })
+  const where = asRow(args.where)
+  const given = asRow(operation.startsWith('create') ? null : operation === 'upsert' ? args.update : args.data)
+  const fields = Object.keys(given).filter((field) => given[field] !== undefined && given[field] !== where[field])
+  const touched: Touched[] = [{ name: model.name, rows: ownRows(model, call), fields }]
   if (operation.startsWith('delete')) touched.push(...wholly(model.onDelete))
-  else if (sets(model.keys, changed)) touched.push(...wholly(model.onUpdate))
+  else if (fields.some((field) => model.keys.has(field))) touched.push(...wholly(model.onUpdate))
   for (const written of [args.create, args.update, args.data].flatMap(asList)) walk(schema, model, written, touched)
   return touched
 }
 
-function ownRows(model: PrismaModel, { operation, args, result }: PrismaCall, changed: Row): Row[] | null {
+function ownRows(model: PrismaModel, { operation, args, result }: PrismaCall): Row[] | null {
   switch (operation) {
     case 'create':
-    case 'createManyAndReturn':
-      return identified(model, asList(result))
+      return [{ ...asRow(args.data), ...asRow(result) }]
     case 'createMany':
-      return identified(model, asList(args.data))
+      return asList(args.data)
+    case 'createManyAndReturn':
+      return result === undefined ? null : asList(result)
     case 'updateMany':
     case 'deleteMany':
-      return sets(model.id, changed) ? null : rowsOfWhere(model, args.where)
+      return rowsOfWhere(model, args.where)
     case 'updateManyAndReturn':
-      return sets(model.id, changed) ? null : identified(model, asList(result))
-    default: {
-      // One row, which may have had another id before: the one that `where` names.
-      const before = rowsOfWhere(model, args.where)
-      if (before === null && sets(model.id, changed)) return null
-      const after = { ...before?.[0], ...asRow(result) }
-      const known = identified(model, [after])
-      return known === null || before === null ? known : [...before.map((row) => ({ ...after, ...row })), ...known]
-    }
+      return result === undefined ? rowsOfWhere(model, args.where) : asList(result)
+    default:
+      return rowsOfWhere(model, args.where).map((row) => ({ ...row, ...asRow(result) }))
   }
 }
 
-/** The rows, if all of them say which they are. */
-function identified(model: PrismaModel, rows: readonly Row[]): Row[] | null {
-  const fields = model.id
-  const whole = fields.length > 0 && rows.every((row) => fields.every((field) => isScalar(row[field])))
-  return whole ? [...rows] : null
+/** What is known of the rows that a `where` cannot go beyond: `{ id: 1 }`, `{ id: { in: [1, 2] } }`, `{ orgId_id: { orgId: 1, id: 2 } }`. */
+function rowsOfWhere(model: PrismaModel, where: unknown): Row[] {
+  const given = Object.entries(asRow(where))
+  const compounds = given.filter(([name]) => !model.fields.has(name) && !model.relations.has(name) && !LOGIC.has(name))
+  const row: Row = {}
+  for (const [name, value] of [...given, ...compounds.flatMap(([, parts]) => Object.entries(asRow(parts)))]) {
+    const plain = isScalar(value) ? value : asRow(value).equals
+    if (model.fields.has(name) && isScalar(plain)) row[name] = plain
+  }
+  const lists = given.filter(([name, value]) => model.fields.has(name) && Array.isArray(asRow(value).in))
+  const [field, list] = lists.find(([name]) => model.id.includes(name)) ?? lists[0] ?? []
+  return field === undefined ? [row] : (asRow(list).in as unknown[]).map((value) => ({ ...row, [field]: value }))
 }
 
-/** Rows that a `where` cannot go beyond, by the ids in it: `{ id: 1 }`, `{ id: { in: [1, 2] } }`, `{ a_b: { a: 1, b: 2 } }`. */
-function rowsOfWhere(model: PrismaModel, where: unknown): Row[] | null {
-  const given = asRow(where)
-  const compound = model.id.length > 1 ? asRow(given[model.id.join('_')]) : {}
-  const fields = Object.entries({ ...given, ...compound }).flatMap(([name, value]) => {
-    const plain = isScalar(value) ? value : asRow(value).equals
-    return isScalar(plain) ? [[name, plain] as const] : []
-  })
-  const row = Object.fromEntries(fields.filter(([name]) => model.columns.has(name)))
-  const [id] = model.id
-  const list = id !== undefined && model.id.length === 1 ? asRow(given[id]).in : undefined
-  const rows = Array.isArray(list) ? list.map((value) => ({ ...row, [id as string]: value })) : [row]
-  return identified(model, rows)
-}
+const LOGIC: ReadonlySet<string> = new Set(['AND', 'OR', 'NOT'])
 
 /** The data in a nested write, which may hold nested writes again. */
 const NESTED_DATA: Readonly<Record<string, (given: Row) => unknown[]>> = {
@@ -102,11 +92,12 @@ function walk(schema: Schema, model: PrismaModel, data: Row, touched: Touched[])
   for (const relation of model.relations.values()) {
     const related = schema.get(relation.model)
     if (related === undefined) continue
-    const toMany = [...related.relations.values()].some((back) => back.model === model.name && back.list)
+    const backs = [...related.relations.values()].filter((back) => back.model === model.name && back !== relation)
+    const oneToOne = relation.ownsKey && backs.some((back) => !back.list)
     for (const [operation, given] of Object.entries(asRow(data[relation.name]))) {
       if (given === undefined) continue
-      // One to one: whose related row it was before has none now.
-      if (relation.ownsKey && !toMany) touched.push({ name: model.name, rows: null, fields: [] })
+      // Whose related row it was before has none now.
+      if (oneToOne) touched.push({ name: model.name, rows: null, fields: [] })
       for (const one of Array.isArray(given) ? given : [given]) {
         addNested(schema, { relation, related, operation, given: one }, touched)
       }
@@ -126,23 +117,17 @@ function addNested(schema: Schema, { relation, related, operation, given }: Nest
   if (linked && relation.ownsKey) return // the key is in the row that is written, not in the related one
   const where = linked || operation === 'delete' ? given : operation === 'update' ? asRow(given).where : null
   const data = (NESTED_DATA[operation]?.(asRow(given)) ?? []).flatMap(asList)
-  const fields = data.flatMap((row) => Object.keys(row))
-  const setsKey = fields.some((field) => related.keys.has(field))
+  const changed = operation === 'upsert' ? asList(asRow(given).update) : operation.startsWith('update') ? data : []
+  const fields = changed.flatMap((row) => Object.keys(row))
   // Of one to one, a connect takes the place of a row that nobody names.
-  const rows = relation.list && !(operation === 'update' && setsKey) ? rowsOfWhere(related, where) : null
-  touched.push({ name: related.name, rows, fields })
+  touched.push({ name: related.name, rows: relation.list ? rowsOfWhere(related, where) : null, fields })
   if (operation.startsWith('delete')) touched.push(...wholly(related.onDelete))
-  if (setsKey && /^up/.test(operation)) touched.push(...wholly(related.onUpdate))
+  if (fields.some((field) => related.keys.has(field))) touched.push(...wholly(related.onUpdate))
   for (const row of data) walk(schema, related, row, touched)
 }
 
 function wholly(names: Iterable<string>): Touched[] {
   return [...names].map((name) => ({ name, rows: null, fields: [] }))
-}
-
-function sets(fields: Iterable<string>, data: Row): boolean {
-  for (const field of fields) if (data[field] !== undefined) return true
-  return false
 }
 
 function asRow(value: unknown): Row {

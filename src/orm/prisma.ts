@@ -3,7 +3,14 @@ import { CachectlError } from '../core/errors.ts'
 import type { Row } from '../ports.ts'
 import { type PrismaModel, parsePrismaSchema } from './prisma-schema.ts'
 import { PRISMA_WRITES, type PrismaWrite, prismaWrites } from './prisma-writes.ts'
-import { invalidateTouched, type MappedModel, type OrmCache, type OrmModel, runWrite } from './row-changes.ts'
+import {
+  checkMapped,
+  invalidateTouched,
+  type MappedModel,
+  type OrmCache,
+  type OrmModel,
+  runWrite,
+} from './row-changes.ts'
 
 export interface PrismaOptions {
   /** model of the Prisma schema to model of the config: `{ City: 'city', Order: { model: 'order', tenant: 'orgId' } }` */
@@ -40,7 +47,7 @@ const ID = Symbol.for('prisma.client.transaction.id')
 export function cachePrisma(cache: OrmCache, options: PrismaOptions): PrismaExtension {
   return (client: Client) => {
     const schema = parsePrismaSchema(String(client._engineConfig?.inlineSchema ?? ''))
-    const models = mappedModels(schema, options)
+    const models = mappedModels(schema, cache, options)
     /** the caches of open transactions by Prisma's id of them: nested ones behind those around them */
     const open = new Map<string, OrmCache[]>()
 
@@ -101,23 +108,30 @@ function transactionId(client: Client): string | null {
   return client[SCOPE]?.txId ?? client[ID] ?? null
 }
 
-function mappedModels(schema: ReadonlyMap<string, PrismaModel>, options: PrismaOptions): Map<string, MappedModel> {
-  const mapped = Object.entries(options.models).map(([name, given]) => {
+function mappedModels(
+  schema: ReadonlyMap<string, PrismaModel>,
+  cache: OrmCache,
+  { models }: PrismaOptions,
+): Map<string, MappedModel> {
+  const mapped = Object.entries(models).map(([name, given]): [string, MappedModel] => {
+    const own = typeof given === 'string' ? { model: given } : given
+    checkMapped(cache, own)
     const model = schema.get(name)
     if (model === undefined && schema.size > 0) {
       throw new CachectlError('USAGE', `cachePrisma: the Prisma schema has no model \`${name}\``, {
         hint: `it has: ${[...schema.keys()].join(', ')}`,
       })
     }
-    const own = typeof given === 'string' ? { model: given } : given
-    const id = own.id ?? (model?.id.length === 1 ? model.id[0] : undefined)
-    const missing = [own.id, own.tenant].find((field) => field !== undefined && model && !model.columns.has(field))
+    const missing = [own.id, own.tenant].find((field) => field !== undefined && model && !model.fields.has(field))
     if (missing !== undefined) {
       throw new CachectlError('USAGE', `cachePrisma: the model \`${name}\` has no field \`${missing}\``, {
-        hint: `it has: ${[...(model?.columns.keys() ?? [])].join(', ')}`,
+        hint: `it has: ${[...(model?.fields ?? [])].join(', ')}`,
       })
     }
-    return [name, { ...own, ...(id === undefined ? {} : { id }), columns: model?.columns ?? new Map() }] as const
+    return [
+      name,
+      { model: own.model, id: own.id ?? (model?.id.length === 1 ? model.id[0] : undefined), tenant: own.tenant },
+    ]
   })
   return new Map(mapped)
 }

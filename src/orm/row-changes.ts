@@ -1,5 +1,10 @@
 // From rows that an ORM wrote to what the cache is told: which model of the config, which of its rows, of which tenant.
-import type { Row } from '../ports.ts'
+import { createModels } from '../cache/models.ts'
+import { surfaceOf } from '../cache/surface-of.ts'
+import { own } from '../core/declared.ts'
+import { CachectlError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
+import type { Id, Row } from '../ports.ts'
 
 /** How a model of the ORM relates to a model of the config. */
 export interface OrmModel {
@@ -11,10 +16,8 @@ export interface OrmModel {
   tenant?: string
 }
 
-/** What cachectl needs of a cache; `createCache` gives it. */
+/** What `createCache` gives, as far as it is needed. */
 export interface OrmCache {
-  model(name: string): { invalidate(row: Row): Promise<unknown>; invalidateAll(): Promise<unknown> }
-  tenant(id: string): OrmCache
   transaction<Tx, R>(
     db: (work: (tx: Tx) => Promise<R>) => Promise<R>,
     work: (cache: OrmCache, tx: Tx) => Promise<R>,
@@ -33,48 +36,76 @@ export interface Touched {
 /** More rows than this and the whole model is invalidated: it costs one command, however many rows there are. */
 const MOST_ROWS = 100
 
+/** A model of the ORM, with the name of its id's field; undefined where it has none. */
+export interface MappedModel {
+  model: string
+  id: string | undefined
+  tenant: string | undefined
+}
+
+/** @throws CachectlError USAGE for a model that the config has not, or whose tenant nobody could tell */
+export function checkMapped(
+  cache: OrmCache,
+  { model, tenant }: Pick<MappedModel, 'model'> & { tenant?: string | undefined },
+): void {
+  const { config } = surfaceOf(cache).kernel
+  const known = own(config.models, model)
+  if (known === undefined) {
+    throw new CachectlError('USAGE', `the config has no model called \`${printable(model)}\``, {
+      hint: `there are: ${Object.keys(config.models).join(', ') || 'none'}`,
+    })
+  }
+  if (known.tenant && tenant === undefined) {
+    throw new CachectlError(
+      'USAGE',
+      `the rows of \`${model}\` belong to tenants, and nothing says which field tells the tenant`,
+      {
+        hint: `map it as { …, tenant: '${config.tenantLabel}Id' }`,
+      },
+    )
+  }
+}
+
 /** Tells the cache of what was touched. Null: nobody knows, so all models that are mapped. */
 export async function invalidateTouched(
   cache: OrmCache,
   models: ReadonlyMap<string, MappedModel>,
   touched: readonly Touched[] | null,
 ): Promise<void> {
+  const { kernel } = surfaceOf(cache)
   const all = touched ?? [...models.keys()].map((name) => ({ name, rows: null, fields: [] }))
-  await Promise.all(
-    all.map(async ({ name, rows, fields }) => {
-      const mapped = models.get(name)
-      if (mapped === undefined) return
-      const targets = targetsOf(mapped, rows, fields)
-      if (targets === null) await cache.model(mapped.model).invalidateAll()
-      else
-        await Promise.all(
-          targets.map(({ tenant, row }) =>
-            (tenant === null ? cache : cache.tenant(tenant)).model(mapped.model).invalidate(row),
-          ),
-        )
-    }),
-  )
+  const made = all.flatMap(({ name, rows, fields }) => {
+    const mapped = models.get(name)
+    if (mapped === undefined) return []
+    // Never the tenant of the work under way: a statement may touch rows of others.
+    const modelOf = (tenant: string | null) => createModels({ kernel, tenant: () => tenant }).model(mapped.model)
+    const targets = targetsOf(mapped, rows, fields)
+    if (targets === null) return [modelOf(null).invalidateAll()]
+    return [...targets].map(([tenant, ids]) => modelOf(tenant).invalidate([...ids]))
+  })
+  await Promise.all(made)
 }
 
-/** A model of the ORM, with what the ORM says of it. */
-export interface MappedModel extends OrmModel {
-  /** field name to column name */
-  columns: ReadonlyMap<string, string>
-}
-
+/** Ids by tenant; null: any row. */
 function targetsOf(
-  { id, tenant, columns }: MappedModel,
+  { id, tenant }: MappedModel,
   rows: readonly Row[] | null,
   fields: readonly string[],
-): { tenant: string | null; row: Row }[] | null {
-  if (rows === null || rows.length > MOST_ROWS) return null
-  if (id === undefined || rows.some((row) => row[id] === undefined)) return null
-  // The tenant of a row that has moved may have been any.
-  if (tenant !== undefined && (fields.includes(tenant) || rows.some((row) => row[tenant] === undefined))) return null
-  return rows.map((row) => ({
-    tenant: tenant === undefined ? null : String(row[tenant]),
-    row: { ...row, ...Object.fromEntries([...columns].map(([field, column]) => [column, row[field]])) },
-  }))
+): Map<string | null, Set<Id>> | null {
+  if (rows === null || id === undefined || rows.length > MOST_ROWS) return null
+  const named = tenant === undefined ? [id] : [id, tenant]
+  // What was set may have been anything before: a row that has another id or tenant now.
+  if (named.some((field) => fields.includes(field) || rows.some((row) => !isId(row[field])))) return null
+  const targets = new Map<string | null, Set<Id>>()
+  for (const row of rows) {
+    const of = tenant === undefined ? null : String(row[tenant])
+    targets.set(of, (targets.get(of) ?? new Set()).add(row[id] as Id))
+  }
+  return targets
+}
+
+function isId(value: unknown): boolean {
+  return typeof value === 'string' ? value !== '' : typeof value === 'number' || typeof value === 'bigint'
 }
 
 /**
