@@ -7,14 +7,7 @@ import { argumentsRest, type KeyParts, partsRest } from './arguments-key.ts'
 import { currentContext, runWithContext } from './current-context.ts'
 import { envelopeNamespace } from './envelope-namespace.ts'
 import type { Invalidated, Load, LoadControl, Place, Policy } from './kernel.ts'
-import {
-  type CallOptions,
-  type LoaderContext,
-  loaderContext,
-  policyOf,
-  stampsOf,
-  ttlMsOf,
-} from './policy.ts'
+import { type CallOptions, type LoaderContext, loaderContext, policyOf, stampsOf, ttlMsOf } from './policy.ts'
 import type { Surface } from './surface.ts'
 import { loadValidated, type ReadVersion, readValidated, refreshValidated, type SourceVersion } from './validation.ts'
 

@@ -64,7 +64,7 @@ test('results from the memory of the process go in every process', async () => {
   ]) // prettier-ignore
 })
 
-test.fails('bytes from the memory of the process are each caller’s own', async () => {
+test('bytes from the memory of the process are each caller’s own', async () => {
   const one = open()
   await near(one)
   const image = () => one.fragment('image', [], () => Buffer.from([1, 2, 3]))
