@@ -19,9 +19,9 @@ export interface CaptureHooks {
 }
 
 export interface Capture {
-  /** the head has not been decided on yet */
-  readonly undecided: boolean
-  /** Sends another response instead, of which no head has been sent: what the handler still writes goes nowhere. */
+  /** Nothing of the handler's has been sent, nor will be without its head being decided on. */
+  readonly silent: boolean
+  /** Sends another response instead of one that is silent: what the handler still writes goes nowhere. */
   instead(send: () => void): void
 }
 
@@ -119,11 +119,11 @@ export function captureResponse(res: ServerResponse, hooks: CaptureHooks): Captu
   }
 
   return {
-    get undecided() {
-      return course === null
+    get silent() {
+      return course === null || course === 'swallow'
     },
     instead(send) {
-      if (course !== 'swallow') deafen(res, () => inside > 0)
+      deafen(res, () => inside > 0)
       course = 'swallow'
       within(send)
     },

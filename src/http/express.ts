@@ -1,5 +1,5 @@
 // Express middleware in front of a handler: answers from the cache, or lets the handler answer and listens in.
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import type { LoadControl, Place } from '../cache/kernel.ts'
 import type { Surface } from '../cache/surface.ts'
 import { type Capture, type Course, captureResponse, headersOf } from './capture.ts'
@@ -13,20 +13,13 @@ import {
   notModified,
   withoutBodyHeaders,
 } from './conditional.ts'
+import { type ExpressRequest, factsOf, routeOf } from './express-request.ts'
 import { type HttpOptions, type HttpRules, httpRules } from './options.ts'
 import { audienceOf, bypassMarks, failed, forget, MOST_CUT, type Unshared } from './outcome.ts'
 import { type RequestEntry, throughCache, wantedEntry } from './request-entry.ts'
 import { judgeResponse, keptHeaders, type RequestFacts } from './response-rules.ts'
 
-/** What is read of a request of Express 4 or 5. */
-export interface ExpressRequest extends IncomingMessage {
-  originalUrl: string
-  baseUrl: string
-  /** as `trust proxy` has it */
-  readonly host?: string
-  readonly secure: boolean
-  route?: { path: unknown }
-}
+export type { ExpressRequest }
 
 export type Next = (error?: unknown) => void
 export type Middleware<Req> = (req: Req, res: ServerResponse, next: Next) => void
@@ -104,7 +97,7 @@ async function serve<Req extends ExpressRequest>(
     const outcome = found.hit === 'stale' ? 'STALE' : 'HIT'
     if (serving.capture !== null) {
       // The handler failed or is late, and there is something stale.
-      if (found.hit === 'stale' && captured !== null && serving.capture.undecided)
+      if (found.hit === 'stale' && captured !== null && serving.capture.silent)
         serving.capture.instead(() => answer(serving, captured, freshness, outcome))
       return
     }
@@ -236,24 +229,4 @@ function answer<Req extends ExpressRequest>(
 function bypassed(surface: Surface, res: ServerResponse, reason: string): void {
   if (res.headersSent) return
   for (const [name, value] of bypassMarks(surface, reason)) res.setHeader(name, value)
-}
-
-function factsOf(req: ExpressRequest): RequestFacts {
-  const at = req.originalUrl.indexOf('?')
-  return {
-    method: req.method ?? '',
-    host: req.host ?? req.headers.host ?? null,
-    secure: req.secure,
-    path: at < 0 ? req.originalUrl : req.originalUrl.slice(0, at),
-    query: at < 0 ? '' : req.originalUrl.slice(at + 1),
-    header: (name) => {
-      const value = req.headers[name]
-      return Array.isArray(value) ? value.join(', ') : value
-    },
-  }
-}
-
-/** `/api/cities/:id`; before a router, which is not known yet: `/api/*`. */
-function routeOf({ baseUrl, route }: ExpressRequest): string {
-  return route === undefined ? `${baseUrl}/*` : baseUrl + [route.path].flat().map(String).join('|')
 }

@@ -1,14 +1,14 @@
 // A REST resource before its router: lists and details are cached, and what changes them invalidates before its client hears of success.
-import type { ServerResponse } from 'node:http'
-import type { Change } from '../cache/kernel.ts'
+import { AsyncResource } from 'node:async_hooks'
+import { createModels } from '../cache/models.ts'
 import type { Surface } from '../cache/surface.ts'
 import type { ResolvedConfig, ResolvedModel } from '../config/resolved.ts'
-import { dependentSubjects, own } from '../core/declared.ts'
-import { idText, type Scope, stampName } from '../core/key.ts'
+import { own } from '../core/declared.ts'
+import { idText } from '../core/key.ts'
 import { beforeEnd } from './before-end.ts'
 import { type ExpressOptions, type ExpressRequest, expressMiddleware, type Middleware } from './express.ts'
 import { usage } from './options.ts'
-import { modelOf } from './subject-stamps.ts'
+import { modelOf, resourceStamps } from './subject-stamps.ts'
 
 type Shared<Req extends ExpressRequest, Namespace extends string> = Partial<
   Omit<ExpressOptions<Req, Namespace>, 'subject' | 'route'>
@@ -45,11 +45,15 @@ export function resourceMiddleware<Req extends ExpressRequest>(
     { ...base, ...detail, namespace: detailNamespace },
     (req) => `${route ?? req.baseUrl}/:id`,
   )
+  const invalidate = invalidation(surface, name, model)
   return (req, res, next) => {
     const method = req.method ?? ''
     const segments = segmentsOf(req)
     if (WRITES.has(method)) {
-      invalidating(surface, name, model, idOf(method, segments), res)
+      const id = idOf(method, segments)
+      // In the tenant of the request, wherever the handler ends its response.
+      const work = AsyncResource.bind(() => invalidate(id).catch(surface.kernel.report))
+      beforeEnd(res, (status) => (status >= 200 && status < 400 ? work() : null))
       return next()
     }
     if (segments.length > 1 || (method !== 'GET' && method !== 'HEAD')) return next()
@@ -66,24 +70,28 @@ function namespaceOr(config: ResolvedConfig, fallback: string, options: { namesp
   )
 }
 
-function invalidating(
-  { kernel, tenant }: Surface,
-  name: string,
-  model: ResolvedModel | null,
-  id: string | null | undefined,
-  res: ServerResponse,
-): void {
-  const current = tenant()
-  beforeEnd(res, (status) => {
-    if (status < 200 || status > 399) return null
-    const { config } = kernel
-    const change = model === null ? resourceChange(name, current) : modelChange(config, model, id, current)
-    return kernel.invalidate(change).catch(kernel.report)
-  })
+/** What is to be done when a write has succeeded. */
+function invalidation(surface: Surface, name: string, model: ResolvedModel | null) {
+  const { kernel } = surface
+  const cached = model === null ? null : createModels(surface).model(model.name)
+  return async (id: RowId): Promise<unknown> => {
+    const tenant = surface.tenant()
+    if (cached === null) return kernel.invalidate({ stamps: bothStamps(name, tenant), fences: [name] })
+    if (id === undefined || (model?.tenant && tenant === null)) return cached.invalidateAll()
+    return id === null ? cached.invalidate({ list: '*' }) : cached.invalidate(id)
+  }
 }
 
-/** Which row a write changes: null: a new one; undefined: which, the path does not say. */
-function idOf(method: string, segments: readonly string[]): string | null | undefined {
+/** Those of the tenant, and those of entries without one. */
+function bothStamps(name: string, tenant: string | null): string[] {
+  return [...new Set([...resourceStamps(name, tenant), ...resourceStamps(name, null)])]
+}
+
+/** Null: a new row; undefined: which, the path does not say. */
+type RowId = string | null | undefined
+
+/** Which row a write changes. */
+function idOf(method: string, segments: readonly string[]): RowId {
   const [first] = segments
   if (method === 'POST') return first === undefined ? null : undefined
   if (first === undefined) return undefined
@@ -94,44 +102,6 @@ function idOf(method: string, segments: readonly string[]): string | null | unde
   } catch {
     return undefined
   }
-}
-
-function resourceChange(name: string, tenant: string | null): Change {
-  return { stamps: stampsOf(name, tenant), fences: [name] }
-}
-
-/** As the model's own invalidation has it: a row by its id, the lists alone for a new one, all of it where the row is not known. */
-function modelChange(
-  config: ResolvedConfig,
-  model: ResolvedModel,
-  id: string | null | undefined,
-  tenant: string | null,
-): Change {
-  const { subject, namespace, version } = model
-  const fences = [...dependentSubjects(config, model)]
-  const stamps = stampsOf(subject, model.tenant ? tenant : null)
-  const known = model.key === null && (!model.tenant || tenant !== null)
-  if (id === null) return { stamps, fences }
-  if (id === undefined || !known) return { stamps, fences, scopes: scopesOf(config, fences, tenant) }
-  return {
-    stamps,
-    fences,
-    entries: [{ namespace, subject, version, tenant: model.tenant ? tenant : null, rest: [id] }],
-  }
-}
-
-function scopesOf(config: ResolvedConfig, subjects: readonly string[], tenant: string | null): Scope[] {
-  return subjects.map((subject) =>
-    tenant !== null && modelOf(config, subject)?.tenant
-      ? { kind: 'tenant-subject', tenant, subject }
-      : { kind: 'subject', subject },
-  )
-}
-
-/** Those of the tenant, and those of entries without one. */
-function stampsOf(subject: string, tenant: string | null): string[] {
-  const tenants = tenant === null ? [null] : [tenant, null]
-  return tenants.flatMap((of) => [stampName('lists', subject, of), stampName('rows', subject, of)])
 }
 
 /** Behind the path of the router. */
