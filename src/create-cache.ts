@@ -34,10 +34,11 @@ export type Cache<Models extends string = string, Namespaces extends string = st
  * The cache of this config. Opens nothing: the first call connects.
  * @throws CachectlError CONFIG_INVALID with all problems at once, REDIS_URL_UNSET, REDIS_URL_INVALID, USAGE
  */
-export function createCache<Models extends string, Namespaces extends string, Label extends string>(
-  config: Config<Models, Namespaces, Label>,
-  options: CacheOptions = {},
-): Cache<Models, Namespaces> {
+export function createCache<
+  const Models extends string = never,
+  const Namespaces extends string = never,
+  const Label extends string = never,
+>(config: Config<Models, Namespaces, Label>, options: CacheOptions = {}): Cache<Models, Namespaces> {
   const { deadline, heartbeat, ...settings } = options
   const kernel = openKernel(resolved(config), {
     ...settings,

@@ -65,6 +65,7 @@ export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}
     clock,
     counters: watchCounters(counters, { prefix: config.prefix, tenantLabel: config.tenantLabel }, events),
     near,
+    ...(settings.heartbeatMs === undefined ? {} : { heartbeatMs: settings.heartbeatMs }),
     onError,
     random: settings.random ?? Math.random,
     openLane: async () => {

@@ -1,4 +1,6 @@
 // The kernel: reads, loads, writes and invalidations of one process, over one link to Redis. Its parts have files of their own; this one joins them.
+import { setMaxListeners } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { lifetimeFields } from '../core/entry.ts'
 import { CachectlError } from '../core/errors.ts'
@@ -28,6 +30,8 @@ export interface KernelOptions {
   random: Random
   counters: Counters
   near: Near | null
+  /** how long copies in memory are trusted without a word of Redis */
+  heartbeatMs?: number
   /** how long a call waits for Redis */
   deadlineMs: number
   /** loaders at once while Redis is away */
@@ -42,6 +46,8 @@ export interface KernelOptions {
 const UNHURRIED_MS = 10_000
 /** `close` waits so long for what is under way. */
 const CLOSE_WITHIN_MS = 2_000
+/** That of L1 where nothing else is said. */
+const HEARTBEAT_MS = 5_000
 
 /** A kernel, and whether Redis is there at this moment. */
 export interface OpenedKernel extends Kernel {
@@ -58,6 +64,8 @@ export function createKernel(options: KernelOptions): OpenedKernel {
   const backlog = createBacklog()
   const flights = createFlights()
   const closing = new AbortController()
+  // one a load under way
+  setMaxListeners(0, closing.signal)
   const report = (error: unknown): void => {
     try {
       options.onError(error)
@@ -140,7 +148,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       const applied = await applyChange(prefix, tenantLabel, change, control, boundedRun(link, change, deadlineMs))
       flights.forgetAll()
       near?.drop(applied.announcement)
-      const acknowledged = near ? await near.announce(applied.announcement) : NOBODY
+      const acknowledged = await announced(applied.announcement)
       return { status: 'applied', acknowledged, deleted: applied.deleted }
     } catch (error) {
       if (error instanceof CachectlError && USER_ERRORS.has(error.code)) throw error
@@ -151,6 +159,19 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       report(error)
       if (strict) throw notApplied(error)
       return { status: 'queued', acknowledged: NOBODY, deleted: null }
+    }
+  }
+  /** It is applied: where nobody can be told, what others hold in memory lapses. */
+  const announced = async (announcement: Announcement): Promise<Invalidated['acknowledged']> => {
+    if (near === null) return NOBODY
+    try {
+      return await near.announce(announcement)
+    } catch (error) {
+      report(error)
+      const lapsed = Object.values(config.namespaces).some((namespace) => namespace.l1 !== null)
+      if (lapsed)
+        await sleep(options.heartbeatMs ?? HEARTBEAT_MS, undefined, { signal: closing.signal }).catch(() => {})
+      return { ...NOBODY, lapsed }
     }
   }
   /** What is under way may not be shared any more; where it holds a lease, Redis tells, but Redis may be away. */

@@ -71,7 +71,10 @@ export function createDirect(surface: Surface): Direct<string> {
   const { kernel } = surface
   const raw = createRaw(surface)
   const isRaw = (name: string) => namespaceOf(kernel.config, name).format === 'raw'
-  const place = (name: string, path: Path) => placeOf(kernel, name, path, surface.tenant())
+  const place = (name: string, path: Path) => {
+    if (isRaw(name)) throw rawRefused(name)
+    return placeOf(kernel, name, path, surface.tenant())
+  }
   const policy = (name: string, options?: CallOptions): Policy =>
     policyOf(namespaceOf(kernel.config, name), options, surface.tenant())
 
@@ -85,7 +88,7 @@ export function createDirect(surface: Surface): Direct<string> {
     options: CallOptions & { as?: 'hit' } = {},
   ) => {
     checkLoader(load)
-    if (isRaw(name)) return raw.getOrSet(name, path, load, rawOptions(options))
+    if (isRaw(name)) return raw.getOrSet(name, path, load, options)
     const { validateWith } = options
     const loader = asLoad(load, surface.tenant())
     const found = await loadValidated(kernel, place(name, path), policy(name, options), loader, validateWith)
@@ -94,12 +97,12 @@ export function createDirect(surface: Surface): Direct<string> {
 
   return {
     get: async (name: string, path: Path, options?: CallOptions & { as?: 'hit' }) => {
-      if (isRaw(name)) return raw.get(name, path, rawOptions(options)) as never
+      if (isRaw(name)) return raw.get(name, path, options) as never
       const found = await find(name, path, options)
       return (options?.as === 'hit' ? hitOf(found) : found.value) as never
     },
     async getMany<T>(name: string, paths: readonly Path[], options?: CallOptions) {
-      if (isRaw(name)) return Promise.all(paths.map((path) => raw.get(name, path, rawOptions(options)) as Promise<T>))
+      if (isRaw(name)) return Promise.all(paths.map((path) => raw.get(name, path, options) as Promise<T>))
       const found = await kernel.read(
         paths.map((path) => place(name, path)),
         policy(name, options),
@@ -111,7 +114,7 @@ export function createDirect(surface: Surface): Direct<string> {
       return (await find(name, path, options)).hit !== 'miss'
     },
     async set(name, path, value, options) {
-      if (isRaw(name)) return raw.set(name, path, value, rawOptions(options))
+      if (isRaw(name)) return raw.set(name, path, value, options)
       return kernel.write([{ place: place(name, path), policy: policy(name, options), value }])
     },
     async setMany(name, entries, options) {
@@ -204,14 +207,12 @@ async function setManyRaw(
   entries: Iterable<readonly [Path, unknown]>,
   options: CallOptions | undefined,
 ): Promise<boolean> {
-  const written = await Promise.all(
-    [...entries].map(([path, value]) => raw.set(name, path, value, rawOptions(options))),
-  )
+  const written = await Promise.all([...entries].map(([path, value]) => raw.set(name, path, value, options)))
   return written.every(Boolean)
 }
 
-/** The form of the answer is not the namespace's business. */
-function rawOptions(options: (CallOptions & { as?: 'hit' }) | undefined): CallOptions {
-  const { as: _, ...rest } = options ?? {}
-  return rest
+function rawRefused(namespace: string): CachectlError {
+  return new CachectlError('USAGE', `${namespace} is a raw namespace: it has get, has, set, delete and getOrSet`, {
+    hint: 'other software writes its keys, so nothing more is known of its entries',
+  })
 }

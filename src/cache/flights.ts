@@ -18,6 +18,8 @@ export interface Flight {
   readonly token: string
   /** of the moment in which the load began, in the order of all calls of this process */
   readonly order: number
+  /** of the control data under which it began; null: Redis was away */
+  readonly incarnation: string | null
   readonly outcome: Promise<Outcome>
   /** Whether what waits for it waits for a load of another process. */
   waiting: boolean
@@ -32,6 +34,7 @@ export interface Flight {
 /** What a caller learned from Redis after asking. */
 export interface Asked {
   order: number
+  incarnation: string
   lease: string | null
   log: string | null
   stamps: ReadonlyMap<string, string | null>
@@ -41,7 +44,7 @@ export interface Flights {
   /** The next moment. */
   tick(): number
   get(key: string): Flight | undefined
-  begin(key: string): Flight
+  begin(key: string, incarnation: string | null): Flight
   /** Takes it off the map, if it is still there. */
   end(key: string, flight: Flight): void
   /** No call that comes later may share what is under way. */
@@ -49,14 +52,14 @@ export interface Flights {
   forgetAll(): void
 }
 
-export function createFlights(): Flights {
+/** @param tick the clock of other flights of this process, whose calls may come to these */
+export function createFlights(tick: () => number = createTick()): Flights {
   const flights = new Map<string, Flight>()
-  let now = 0
   return {
-    tick: () => ++now,
+    tick,
     get: (key) => flights.get(key),
-    begin(key) {
-      const flight = createFlight(++now)
+    begin(key, incarnation) {
+      const flight = createFlight(tick(), incarnation)
       flights.set(key, flight)
       return flight
     },
@@ -72,6 +75,8 @@ export function createFlights(): Flights {
 export function mayShare(flight: Flight, asked: Asked): 'share' | 'wait' | 'lead' {
   if (flight.waiting) return 'wait'
   if (flight.order > asked.order) return 'share'
+  // A bump that was lost with the control data leaves key, lease and log as they were before it.
+  if (asked.incarnation !== flight.incarnation) return 'lead'
   if (asked.lease !== flight.token) return 'lead'
   const moved = firstLine(asked.log) !== flight.log
   for (const [name, stamp] of flight.stamps)
@@ -85,13 +90,19 @@ export function firstLine(log: string | null): string | null {
   return log === null ? null : (log.split('\n', 1)[0] ?? null)
 }
 
-function createFlight(order: number): Flight {
+function createTick(): () => number {
+  let now = 0
+  return () => ++now
+}
+
+function createFlight(order: number, incarnation: string | null): Flight {
   const { promise, resolve, reject } = withResolvers<Outcome>()
   // Whoever waits hears of it; where nobody does, it is no unhandled rejection.
   promise.catch(() => {})
   return {
     token: newToken(),
     order,
+    incarnation,
     outcome: promise,
     waiting: false,
     log: null,

@@ -1,5 +1,6 @@
 // Reading through: what is there and good is given, what is missing is loaded once, what is stale is given while it is made anew.
 import { CachectlError } from '../core/errors.ts'
+import { copyValue } from '../core/shared-value.ts'
 import type { ControlMirror } from './control-mirror.ts'
 import { placeId } from './control-mirror.ts'
 import { refreshesEarly } from './encoding.ts'
@@ -42,7 +43,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
   const { flights, reader, counters, near, clock, config } = context
   const background = new Set<Promise<unknown>>()
   /** of loads while Redis is away, by place */
-  const unleased = createFlights()
+  const unleased = createFlights(flights.tick)
   const until = () => performance.now() + context.deadlineMs
   const look = (places: readonly Place[], policy: Policy, withLease: (key: string) => boolean): Promise<Looked[]> =>
     reader.look(places, policy, { until: until(), withLease }).catch((error) => {
@@ -56,9 +57,9 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     const key = mirror.keyOf(place)
     const entry = near.find(place.namespace, key)
     if (entry === null) return null
-    const { createdAtMs, freshUntilMs, sourceVersion } = entry.header
-    if (freshUntilMs !== null && clock.now() >= freshUntilMs) return null
-    const value = policy.clone ? structuredClone(entry.value) : entry.value
+    const { createdAtMs, freshUntilMs, incarnation, sourceVersion } = entry.header
+    if (incarnation !== mirror.incarnation || (freshUntilMs !== null && clock.now() >= freshUntilMs)) return null
+    const value = policy.clone || entry.mutable ? copyValue(entry.value) : entry.value
     counters.count('l1', place)
     return { hit: 'fresh', value, tier: 'l1', key, createdAtMs, freshUntilMs, sourceVersion }
   }
@@ -87,7 +88,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
   }
   /** What was kept in L1 on its way is frozen. */
   const ownValue = (value: unknown, policy: Policy): unknown =>
-    policy.clone && Object.isFrozen(value) ? structuredClone(value) : value
+    policy.clone && Object.isFrozen(value) ? copyValue(value) : value
 
   const arrived = (key: string, { value, tier, ...times }: Arrived): Found => ({
     hit: tier === 'source' ? 'miss' : 'fresh',
@@ -112,7 +113,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     place: asked.place,
     key,
     mirror,
-    flight: flights.begin(key),
+    flight: flights.begin(key, mirror.incarnation),
     index: asked.index,
     stale: entry === null ? null : { value: entry.value, sourceVersion: entry.header.sourceVersion },
     staleSinceMs: entry?.header.createdAtMs ?? null,
@@ -176,7 +177,10 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     }
     countMiss(asked)
     const flight = flights.get(seen.key)
-    const may = flight === undefined ? 'lead' : mayShare(flight, { order: asked.order, ...seen })
+    const may =
+      flight === undefined
+        ? 'lead'
+        : mayShare(flight, { order: asked.order, incarnation: seen.mirror.incarnation, ...seen })
     if (flight !== undefined && may !== 'lead') {
       waits.push(land(asked, seen.key, flight, may === 'share', round))
       return
@@ -218,7 +222,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
       const id = placeId(asked.place)
       countMiss(asked)
       const known = unleased.get(id)
-      const flight = known ?? unleased.begin(id)
+      const flight = known ?? unleased.begin(id, null)
       if (known === undefined) {
         const mirror = null as unknown as Lead['mirror']
         leads.push({ place: asked.place, key: id, mirror, flight, index: asked.index, stale: null, staleSinceMs: null })

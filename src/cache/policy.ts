@@ -5,6 +5,7 @@ import { own } from '../core/declared.ts'
 import { CachectlError } from '../core/errors.ts'
 import { stampName } from '../core/key.ts'
 import { parseDuration, parseSize } from '../core/units.ts'
+import { runWithContext } from './current-context.ts'
 import type { Load, LoadControl, Policy } from './kernel.ts'
 import { type StandardSchema, schemaCheck } from './standard-schema.ts'
 
@@ -88,7 +89,10 @@ export function ttlMsOf(ttl: Duration | 'never'): number | null {
 
 /** A loader as an application writes it, as the kernel calls it. */
 export function asLoad(loader: (context: LoaderContext) => unknown, tenant: string | null): Load {
-  return (control) => loader(loaderContext(control, tenant))
+  return (control) => {
+    const context = loaderContext(control, tenant)
+    return runWithContext(context, () => loader(context))
+  }
 }
 
 export function loaderContext(control: LoadControl, tenant: string | null): LoaderContext {

@@ -90,7 +90,7 @@ test('what is in the memory of the process is held to the version of its source'
   expect([await plain(7), await validated(7), await validated.get(7)]).toEqual(['a', 'b', 'b'])
 })
 
-test.fails('and to its schema', async () => {
+test('and to its schema', async () => {
   const cache = open()
   await near(cache)
   let runs = 0
@@ -184,7 +184,7 @@ test('in a transaction, the cache of the work invalidates after the commit', asy
   expect(await nameOf(7)).toBe('new')
 })
 
-test.fails('the context of a getOrSet within a function is not the function’s', async () => {
+test('the context of a getOrSet within a function is not the function’s', async () => {
   const cache = open()
   const outer = cache.fn('user_data', async function outer(_: number) {
     return cache.getOrSet('user_data', ['inner', 1], async () => {
