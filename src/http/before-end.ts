@@ -1,5 +1,6 @@
 // Holds back the end of a response until something else is done, so that whoever has the whole response finds it done.
 import type { ServerResponse } from 'node:http'
+import { deafen } from './deafen.ts'
 
 type Chunk = string | Uint8Array
 
@@ -18,7 +19,8 @@ export function beforeEnd(res: ServerResponse, work: (status: number) => Promise
   }
 
   res.write = function (this: ServerResponse, chunk: Chunk, ...rest: unknown[]) {
-    if (released || ending || !isChunk(chunk)) return write.apply(res, [chunk, ...rest] as never)
+    if (released || !isChunk(chunk)) return write.apply(res, [chunk, ...rest] as never)
+    if (ending) return true
     const room = writeHeld()
     // The caller may use its buffer again.
     held = [typeof chunk === 'string' ? chunk : Buffer.from(chunk), ...rest]
@@ -29,33 +31,22 @@ export function beforeEnd(res: ServerResponse, work: (status: number) => Promise
     if (released) return end.apply(res, args as never)
     if (ending) return res
     ending = true
+    const { statusCode } = res
     const release = () => {
       released = true
+      res.statusCode = statusCode
       writeHeld()
       end.apply(res, args as never)
     }
-    const done = work(res.statusCode)
+    const done = work(statusCode)
     if (done === null) release()
     else {
-      commitHead(res, held === null ? args : null)
+      // A handler that answers twice must not change the answer that waits.
+      deafen(res, () => released)
       done.then(release, release)
     }
     return res
   } as typeof res.end
-}
-
-/** The head is settled now, as it would be if the end were not held back: a second answer of the handler must be the error that it always is. */
-function commitHead(res: ServerResponse, args: readonly unknown[] | null): void {
-  if (res.headersSent) return
-  const [chunk, encoding] = args ?? []
-  const counted = args !== null && !res.hasHeader('content-length') && !res.hasHeader('transfer-encoding')
-  if (counted && res.statusCode !== 204 && res.statusCode !== 304) {
-    const bytes = isChunk(chunk)
-      ? Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
-      : 0
-    res.setHeader('Content-Length', bytes)
-  }
-  res.writeHead(res.statusCode)
 }
 
 function isChunk(chunk: unknown): chunk is Chunk {

@@ -1,6 +1,7 @@
 // Listens in on a Node response while its handler writes it: everything still goes to the client, and up to a size it is kept as well.
 import type { ServerResponse } from 'node:http'
 import type { HeaderList } from './captured.ts'
+import { deafen } from './deafen.ts'
 
 /**
  * What becomes of a response, said before its head is sent. `keep`: sent and kept. `headless`: kept, and the client, who has it already, gets the
@@ -127,14 +128,6 @@ export function captureResponse(res: ServerResponse, hooks: CaptureHooks): Captu
       course = 'swallow'
       within(send)
     },
-  }
-}
-
-/** The handler may set headers when the answer has been sent: that must not be an error to it. */
-function deafen(res: ServerResponse, ours: () => boolean): void {
-  for (const name of ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader', 'flushHeaders'] as const) {
-    const original = res[name] as (...args: unknown[]) => unknown
-    res[name] = ((...args: unknown[]) => (ours() ? original.apply(res, args) : res)) as never
   }
 }
 

@@ -137,7 +137,8 @@ export function get(
     const { hostname, port } = new URL(url)
     // The path as it is written: URL would normalise it.
     const path = url.slice(url.indexOf('/', 'http://'.length))
-    const sent = request({ hostname, port, path, method, headers, agent: false }, (res) => {
+    const length = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) }
+    const sent = request({ hostname, port, path, method, headers: { ...length, ...headers }, agent: false }, (res) => {
       const chunks: Buffer[] = []
       res.on('data', (chunk: Buffer) => chunks.push(chunk))
       res.on('error', reject)
