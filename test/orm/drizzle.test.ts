@@ -1,7 +1,7 @@
 // Drizzle over node-postgres, a real PostgreSQL and a real Redis: which writes invalidate what, and when.
 import { and, eq, gt, inArray, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
-import { bigint, foreignKey, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
+import { bigint, foreignKey, integer, pgTable, primaryKey, text, withReplicas } from 'drizzle-orm/pg-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, test } from 'vitest'
 import { cacheDrizzle } from '../../src/orm/drizzle.ts'
 import { randomFromSeed, seed } from '../seed.ts'
@@ -413,6 +413,17 @@ describe('failures, and what cannot be seen', () => {
     await readAll(world.cache)
     await db.execute(sql`update cities set name = 'z' where city_id = 1`)
     expect((await world.cache.model('city').get(1))?.name).toBe('a')
+  })
+
+  test('replicas behind a wrapped primary', async () => {
+    const both = withReplicas(db, [drizzle(world.pool)])
+    await expectGone(world, async () => both.update(cities).set({ size: 5 }).where(eq(cities.id, 1)), ['city:1'])
+  })
+
+  test('batch, which HTTP drivers have, is refused', () => {
+    const http = Object.assign(drizzle(world.pool), { batch: async () => [] })
+    const wrapped = cacheDrizzle(http, world.cache, { tables: TABLES })
+    expect(() => wrapped.batch()).toThrow(/not seen/)
   })
 
   const wrong: [name: string, tables: Record<string, unknown>, message: RegExp][] = [

@@ -16,6 +16,8 @@ export interface GeneratedClient {
     adapter: unknown
     // biome-ignore lint/suspicious/noExplicitAny: its types are those of a schema that exists at run time only
   }) => any
+  /** its TypeScript is in `client/client.ts` */
+  folder: string
   remove(): Promise<void>
 }
 
@@ -41,5 +43,5 @@ export async function generateClient(models: string): Promise<GeneratedClient> {
     logLevel: 'error',
   })
   const { PrismaClient } = (await import(pathToFileURL(outfile).href)) as Pick<GeneratedClient, 'PrismaClient'>
-  return { PrismaClient, remove: () => rm(folder, { recursive: true, force: true }) }
+  return { PrismaClient, folder, remove: () => rm(folder, { recursive: true, force: true }) }
 }
