@@ -1,6 +1,7 @@
 // One load for a group of entries that are missing: leases and stamps before it, guarded fills after it (docs/contract.md, "Filling an entry").
 import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeEntry, type TagStamp } from '../core/entry.ts'
+import type { CachectlError } from '../core/errors.ts'
 import { filledChannel, leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
 import { FILL_LEASED, RELEASE, RENEW } from '../core/lease-script.ts'
 import { CAPTURE_STAMP } from '../core/stamp-script.ts'
@@ -102,7 +103,10 @@ async function acquire(context: LeadContext, leads: readonly Lead[], options: Le
     }, remaining(until))
     .catch(() => null)
   const failed = replies === null ? null : failedReply(replies)
-  if (failed) context.report(failed)
+  if (failed) {
+    context.report(failed)
+    if (isReplica(failed)) link.distrust(failed)
+  }
   // Redis is away, or takes no leases: each process loads for itself, and writes nothing.
   if (replies === null || failed) {
     await context.throttle(() => loadUnleased(context, leads, options))
@@ -297,7 +301,9 @@ function tagsOf(
 
 /** Not waited for: what this process asks next goes over the same connection, behind it. */
 function fill(context: LeadContext, { key, place, flight }: Lead, { bytes, ttlMs }: Encoded): void {
-  const { link, config, counters, report, deadlineMs } = context
+  const { link, config, counters, near, report, deadlineMs } = context
+  // What this process holds of it is older.
+  near?.drop({ keys: [key], stamps: [], bumped: false, pattern: null })
   link
     .run((page) => {
       const args = [
@@ -314,7 +320,7 @@ function fill(context: LeadContext, { key, place, flight }: Lead, { bytes, ttlMs
       const failed = failedReply(replies)
       if (failed) {
         release(context, [{ key, flight }])
-        if (failed.code === 'REDIS_REFUSES_WRITES' && failed.message.includes('READONLY')) link.distrust(failed)
+        if (isReplica(failed)) link.distrust(failed)
         throw failed
       }
       counters.count(replies[0] === 1 ? 'set' : 'refused', place)
@@ -348,6 +354,11 @@ function renewing({ link, config, deadlineMs }: LeadContext, leads: readonly Lea
   }, LEASE_MS / 3)
   timer.unref()
   return () => clearInterval(timer)
+}
+
+/** It was the primary when the connection was made: what is invalidated at the new one comes here late, or never. */
+function isReplica({ code, message }: CachectlError): boolean {
+  return code === 'REDIS_REFUSES_WRITES' && message.includes('READONLY')
 }
 
 /** A stamp lives at least as long as any entry that holds it. */

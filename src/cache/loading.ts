@@ -52,7 +52,13 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
 
   const nearby = (place: Place, policy: Policy): Found | null => {
     const mirror = control.current
-    if (near === null || mirror === null || policy.accept !== null || !config.namespaces[place.namespace]?.l1)
+    if (
+      near === null ||
+      mirror === null ||
+      policy.accept !== null ||
+      policy.check !== null ||
+      !config.namespaces[place.namespace]?.l1
+    )
       return null
     const key = mirror.keyOf(place)
     const entry = near.find(place.namespace, key)
@@ -209,19 +215,36 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     return round.again
   }
 
-  /** Redis is away: once for each process, so many at once. */
+  /** Redis is away: one load of an entry at once in each process, and so many of all. */
   const loadAway = async (
     pending: readonly Asked[],
     policy: Policy,
     load: LoadMany,
     results: Found[],
   ): Promise<void> => {
+    let left = pending
+    while (left.length > 0) left = await goAway(left, policy, load, results)
+  }
+  const goAway = async (
+    pending: readonly Asked[],
+    policy: Policy,
+    load: LoadMany,
+    results: Found[],
+  ): Promise<Asked[]> => {
     const waits: Promise<void>[] = []
     const leads: Lead[] = []
+    const again: Asked[] = []
     for (const asked of pending) {
       const id = placeId(asked.place)
       countMiss(asked)
       const known = unleased.get(id)
+      if (known !== undefined && known.order < asked.order) {
+        // Others may have invalidated it since that load began, and nobody can tell here: the next one is shared.
+        const over = () => unleased.end(id, known)
+        waits.push(known.outcome.then(over, over))
+        again.push(asked)
+        continue
+      }
       const flight = known ?? unleased.begin(id, null)
       if (known === undefined) {
         const mirror = null as unknown as Lead['mirror']
@@ -244,6 +267,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
         })
     }
     await settleAll(waits)
+    return again
   }
 
   const loadMany: Kernel['loadMany'] = async (places, policy, load) => {
@@ -281,13 +305,11 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
       const one: LoadMany = async (_, control) => [await load(control(0))]
       const asked: Asked = { index: 0, place, order: flights.tick() }
       try {
-        const mirror = await reader.mirror(until()).catch((error) => {
-          throw away(error)
-        })
-        const key = mirror.keyOf(place)
-        const looked: Looked = { key, mirror, entry: null, lease: null, log: null, stamps: new Map() }
         for (let rounds = 0; rounds < ROUNDS; rounds++) {
-          const leading = lead(asked, looked)
+          // For its key now: a bump may not have been heard of yet.
+          const [looked] = (await look([place], policy, () => false)) as [Looked]
+          const { key } = looked
+          const leading = lead(asked, { ...looked, entry: null })
           inBackground(leadGroup(context, [leading], leadOptions(policy, one, 'take')))
           const outcome = await leading.flight.outcome
           near?.drop({ keys: [key], stamps: [], bumped: false, pattern: null })
