@@ -99,6 +99,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       tell(late)
     },
     resume: async (run) => tell(await catchUp(run)),
+    inStep: () => backlog.size === 0,
     onDown(error) {
       near?.clear()
       report(error)

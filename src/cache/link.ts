@@ -23,6 +23,8 @@ export interface LinkOptions {
   open(): Promise<Lane>
   /** Brings a new connection in step, before anything else goes over it; what it rejects with closes the connection. */
   prepare(run: (build: (page: Commands) => void) => Promise<readonly Reply[]>, lane: Lane): Promise<void>
+  /** Nothing came up while the connection was being prepared or resumed that must be applied before it is used. */
+  inStep(): boolean
   /** The same connection answers again: brings it in step before it is used. */
   resume(run: (build: (page: Commands) => void) => Promise<readonly Reply[]>): Promise<void>
   onDown(error: Error): void
@@ -69,6 +71,8 @@ class RedisLink implements Link {
   run(build: (page: Commands) => void, withinMs: number): Promise<readonly Reply[]> {
     if (this.#closed) return Promise.reject(new CachectlError('REDIS_UNREACHABLE', 'the cache has been closed'))
     if (this.#lane === null && this.#failures === 0) return this.#afterStart(build, withinMs)
+    // Lost while nothing was under way, which nobody heard.
+    if (this.#lane?.closed) this.#down(new CachectlError('REDIS_UNREACHABLE', 'the connection to Redis was lost'))
     if (!this.up || this.#lane === null) return Promise.reject(this.#lastError)
     if (this.#turn === null) {
       this.#turn = { page: this.#lane.page(), parts: [] }
@@ -155,7 +159,9 @@ class RedisLink implements Link {
       return
     }
     try {
-      await this.#options.resume((build) => runOn(lane, build))
+      // Asked at the very moment in which the connection is used again: what is queued later finds it up.
+      do await this.#options.resume((build) => runOn(lane, build))
+      while (!this.#options.inStep())
       this.#late--
     } catch (error) {
       lane.close()
@@ -169,7 +175,9 @@ class RedisLink implements Link {
       lane = await this.#options.open()
       const opened = lane
       await this.#options.prepare((build) => runOn(opened, build), opened)
+      while (!this.#options.inStep()) await this.#options.resume((build) => runOn(opened, build))
       if (this.#closed) return lane.close()
+      if (lane.closed) throw new CachectlError('REDIS_UNREACHABLE', 'the connection to Redis was lost')
       this.#lane = lane
       this.#failures = 0
       this.#late = 0
