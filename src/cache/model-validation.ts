@@ -14,6 +14,16 @@ type ValidatedRead = (
   load: LoadMany,
 ) => Promise<Found[]>
 
+/** One call. */
+interface Pass {
+  texts: readonly string[]
+  places: readonly Place[]
+  policy: Policy
+  tenant: string | null
+  load: LoadMany
+  found: Found[]
+}
+
 /**
  * Reads; compares what was not compared for `validateMs` with one load of its rows; invalidates what is outdated, because its invalidation was missed, so
  * that no process gives it any more; loads that with whatever is missing. What the comparison loaded is not cached: it was loaded without a lease.
@@ -36,40 +46,56 @@ export function createValidator(context: ModelContext, validateMs: number): Vali
     compared.set(nameOf(found), kernel.clock.now())
   }
 
-  return async (texts, places, policy, tenant, load) => {
-    const found = await kernel.read(places, policy)
-    const due = found.flatMap((one, index) => (isDue(one) ? [index] : []))
-    const outdated: number[] = []
-    if (due.length > 0) {
-      const wanted = due.map((index) => texts[index] as string)
-      const rows = await loadById(context, wanted, tenant, new AbortController().signal)
-      const mine = rows.filter((row) => !model.tenant || row.tenant === tenant)
-      const versions = new Map(mine.map((row) => [keyTextOf(model, row), row.version]))
-      for (const index of due) {
-        const one = found[index] as Found
-        if (isCurrent(one.sourceVersion, versions.get(texts[index] as string) ?? null)) remember(one)
-        else outdated.push(index)
-      }
-    }
-    if (outdated.length > 0)
-      await kernel.invalidate({ entries: outdated.map((index) => places[index] as Place), fences: [model.subject] })
+  /** Of these hits, those whose rows are of another version now. */
+  const outdatedOf = async (due: readonly number[], { texts, tenant, found }: Pass): Promise<number[]> => {
+    if (due.length === 0) return []
+    const wanted = due.map((index) => texts[index] as string)
+    const rows = await loadById(context, wanted, tenant, new AbortController().signal)
+    const mine = rows.filter((row) => !model.tenant || row.tenant === tenant)
+    const versions = new Map(mine.map((row) => [keyTextOf(model, row), row.version]))
+    return due.filter((index) => {
+      const one = found[index] as Found
+      const current = isCurrent(one.sourceVersion, versions.get(texts[index] as string) ?? null)
+      if (current) remember(one)
+      return !current
+    })
+  }
+
+  /** Those of these entries that somebody else loaded, which nobody compared. */
+  const pass = async (indices: readonly number[], of: Pass): Promise<number[]> => {
+    const { places, policy, load, found } = of
+    const placesOf = (some: readonly number[]) => some.map((index) => places[index] as Place)
+    const read = await kernel.read(placesOf(indices), policy)
+    indices.forEach((index, at) => {
+      found[index] = read[at] as Found
+    })
+    const outdated = await outdatedOf(
+      indices.filter((index) => isDue(found[index] as Found)),
+      of,
+    )
+    if (outdated.length > 0) await kernel.invalidate({ entries: placesOf(outdated), fences: [model.subject] })
     // What is stale and current is given as it is by the load too, which makes it anew behind.
     const again = new Set(outdated)
-    const wanted = found.flatMap(({ hit }, index) => (hit === 'fresh' && !again.has(index) ? [] : [index]))
-    if (wanted.length === 0) return found
+    const wanted = indices.filter((index) => again.has(index) || found[index]?.hit !== 'fresh')
+    if (wanted.length === 0) return []
+    const loadedHere = new Set<number>()
     const positions = new Map(wanted.map((index, at) => [index, at]))
-    const loaded = await kernel.loadMany(
-      wanted.map((index) => places[index] as Place),
-      policy,
-      (missing, control) =>
-        load(
-          missing.map((at) => wanted[at] as number),
-          (index) => control(positions.get(index) as number),
-        ),
-    )
+    const loaded = await kernel.loadMany(placesOf(wanted), policy, (missing, control) => {
+      const some = missing.map((at) => wanted[at] as number)
+      for (const index of some) loadedHere.add(index)
+      return load(some, (index) => control(positions.get(index) as number))
+    })
     wanted.forEach((index, at) => {
       found[index] = loaded[at] as Found
     })
-    return found
+    return wanted.filter((index) => !loadedHere.has(index) && found[index]?.hit !== 'stale')
+  }
+
+  return async (texts, places, policy, tenant, load) => {
+    const of: Pass = { texts, places, policy, tenant, load, found: new Array(texts.length) }
+    const shared = await pass([...texts.keys()], of)
+    // Somebody else's load may have begun before this call, and the source have changed since. One that is shared now began later.
+    if (validateMs === 0 && shared.length > 0) await pass(shared, of)
+    return of.found
   }
 }

@@ -18,7 +18,10 @@ export function shorten(ttlMs: number, jitter: number, random: Random): number {
   return Math.max(1, Math.round(ttlMs * (1 - jitter * random())))
 }
 
+/** They are captured before the load. */
+const LONGEST_LOAD_MS = 600_000
+
 /** The TTL of stamps of entries that live so long, with their grace; null: without end. */
 export function stampTtlMs(physicalMs: number | null): number | null {
-  return physicalMs === null ? null : Math.max(SHORTEST_STAMP_MS, physicalMs)
+  return physicalMs === null ? null : Math.max(SHORTEST_STAMP_MS, physicalMs + LONGEST_LOAD_MS)
 }

@@ -126,5 +126,5 @@ export function explainStamp(name: string): string {
   if (kind === 'lists') return `the lists of ${text}${tenant} were invalidated`
   if (kind === 'rows' && detail === '*') return `${subject} was invalidated`
   if (kind === 'rows' && detail !== null) return `row ${detail} of ${subject}${tenant} was invalidated`
-  return `a row of ${text}${tenant} was invalidated`
+  return kind === 'rows' ? `a row of ${text}${tenant} was invalidated` : `${name} was invalidated`
 }

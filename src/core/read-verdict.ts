@@ -15,7 +15,7 @@ export interface ReadVerdict {
     | 'undecodable'
     | 'wrong-type'
     | 'other-incarnation'
-    | 'invalidated-tag'
+    | 'invalidated'
     | 'no-control-data'
     | 'outdated-generation'
     | 'other-version'
@@ -43,8 +43,8 @@ export interface ReadFacts {
   declared: boolean
   /** of functions, routes, fragments and direct calls: no model of the config */
   ofCode: boolean
-  /** tags of the entry that were invalidated since it was loaded */
-  invalidatedTags: readonly string[]
+  /** what was invalidated since the entry was loaded, in words: `a row of category was invalidated` */
+  invalidations: readonly string[]
   /** `detail:product`; null: no key of the config's scheme */
   place: string | null
   /** that of the control data now; null: there is none */
@@ -131,7 +131,7 @@ function explainAddress({
 }
 
 function explainEntry(facts: ReadFacts): ReadVerdict {
-  const { exists, header, headerFailure, incarnation, invalidatedTags, ofCode, place, type } = facts
+  const { exists, header, headerFailure, incarnation, invalidations, ofCode, place, type } = facts
   const warm = ofCode ? null : `cachectl warm ${place?.split(':')[1] ?? ''}`.trim()
   if (!exists)
     return verdict(
@@ -165,15 +165,9 @@ function explainEntry(facts: ReadFacts): ReadVerdict {
       warm,
     )
   }
-  if (invalidatedTags.length > 0) {
-    return verdict(
-      'miss',
-      'invalidated-tag',
-      [
-        `The entry is there, but what it was made of was invalidated since (${invalidatedTags.join(', ')}): a read is a miss.`,
-      ],
-      warm,
-    )
+  if (invalidations.length > 0) {
+    const sentence = `The entry is there, but since it was loaded ${invalidations.join(', and ')}: a read is a miss.`
+    return verdict('miss', 'invalidated', [sentence], warm)
   }
   const { outcome, reason, sentence } = freshness(header, facts.nowMs)
   return verdict(outcome, reason, [sentence], outcome === 'fresh' ? null : warm)

@@ -3,6 +3,7 @@ import type { EntryHeader } from '../core/entry.ts'
 import { printable, unprintable } from '../core/printable.ts'
 import type { Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
+import { explainDeadStamps } from './dead-stamps.ts'
 import { readValue, type ValueFormat } from './read-value.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 
@@ -65,9 +66,15 @@ export async function getEntry(context: OperationContext, key: string): Promise<
     ttlMs: typeof ttl === 'number' && ttl >= 0 ? ttl : null,
     bytes: await memoryOf(context, bytes),
     entry: read.header === null ? null : aboutEntry(read.header, clock.now()),
-    notes: read.notes,
+    notes: [...read.notes, ...(await deadNotes(context, read.header))],
   }
   return { command: 'get', ...report(), key: printable(bytes), found: true, about, value: read.value, raw: read.raw }
+}
+
+async function deadNotes({ config, store }: OperationContext, header: EntryHeader | null): Promise<string[]> {
+  if (config === null || header === null) return []
+  const dead = await explainDeadStamps(store, config.prefix, header.tags)
+  return dead.map((what) => `no read gives it: since it was loaded ${what}`)
 }
 
 export function aboutEntry(header: EntryHeader, nowMs: number): AboutEntry {

@@ -1,14 +1,15 @@
 // `why`: is the key there, what does its envelope say, whose is it, and what would a read of it do now, in plain sentences.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { declarationOf, own } from '../core/declared.ts'
-import { decodeHeader, type EntryHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
-import { createKeys, generationsKey, isControlKey, type ParsedKey, readGenerations, stampKey } from '../core/key.ts'
+import { decodeHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
+import { createKeys, generationsKey, isControlKey, type ParsedKey, readGenerations } from '../core/key.ts'
 import { printable, unprintable } from '../core/printable.ts'
 import { compileRawKey } from '../core/raw-key.ts'
 import { explainRead, type ReadFacts, type ReadVerdict } from '../core/read-verdict.ts'
 import { describeReads, type StatsGroup } from '../core/stats.ts'
 import type { Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
+import { explainDeadStamps } from './dead-stamps.ts'
 import { type AboutEntry, aboutEntry, memoryOf, typeOf } from './get.ts'
 import { readHitRates } from './hit-rates.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
@@ -77,7 +78,7 @@ export async function why(context: OperationContext, key: string): Promise<WhyRe
     raw: belongsTo?.raw ?? false,
     declared: ofCode || (belongsTo?.declared ?? false),
     ofCode,
-    invalidatedTags: config === null || header === null ? [] : await invalidatedTags(context, config, header.tags),
+    invalidations: config === null || header === null ? [] : await explainDeadStamps(store, config.prefix, header.tags),
     place:
       belongsTo === null ? null : `${belongsTo.namespace}${belongsTo.subject === null ? '' : `:${belongsTo.subject}`}`,
     ...(config === null || parsed === null ? NO_CONTROL : await controlFacts(context, config, bytes, parsed)),
@@ -138,17 +139,6 @@ async function readsOf(context: OperationContext, place: Belonging | null): Prom
   )
   const counts = group === undefined ? undefined : reads?.get(group)
   return counts === undefined ? null : describeReads(counts)
-}
-
-/** Tags whose stamp is another one than the entry holds, or none: as a read compares them. */
-async function invalidatedTags(
-  { store }: OperationContext,
-  { prefix }: ResolvedConfig,
-  tags: EntryHeader['tags'],
-): Promise<string[]> {
-  if (tags.length === 0) return []
-  const stamps = (await store.call('MGET', ...tags.map(({ tag }) => stampKey(prefix, tag)))) as readonly Reply[]
-  return tags.flatMap(({ tag, stamp }, index) => (String(stamps[index]) === stamp ? [] : [printable(tag)]))
 }
 
 function belongingOf(config: ResolvedConfig, bytes: Buffer, parsed: ParsedKey | null): Belonging | null {

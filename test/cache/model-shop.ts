@@ -34,7 +34,7 @@ export function sourceOf(table: Table, options: { tenant?: string; id?: string }
     await table.slow?.()
     return value
   }
-  return fn({
+  return fn<Row>({
     ...options,
     updatedAt: 'updated_at',
     rows: () => [...table.rows.values()].map((row) => ({ ...row })),

@@ -213,8 +213,12 @@ describe('why', () => {
     await server.call('SET', PRODUCT, entry({ tags }))
     await server.call('MSET', stampKey('shop', 'tag:a'), 's1', stampKey('shop', 'tag:b'), 's2')
     const { read } = await explain(PRODUCT)
-    expect(read).toMatchObject({ outcome: 'miss', reason: 'invalidated-tag', next: 'cachectl warm product' })
-    expect(read.sentences[0]).toContain('invalidated since (tag:b, tag:c\\x1B)')
+    expect(read).toMatchObject({ outcome: 'miss', reason: 'invalidated', next: 'cachectl warm product' })
+    expect(read.sentences[0]).toContain(
+      'the tag b was invalidated, and the tag c\\x1B was invalidated: a read is a miss',
+    )
+    const { about } = await getEntry(contextOf(store, { config: testConfig(server.url) }), PRODUCT)
+    expect(about?.notes).toContain('no read gives it: since it was loaded the tag b was invalidated')
   })
 
   it('entries of functions and direct calls, which only code knows', async () => {

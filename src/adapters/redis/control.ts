@@ -57,10 +57,10 @@ async function readState(store: Store, prefix: string): Promise<ControlState> {
   const hash = generationsKey(prefix)
   let fields = pairs(await store.call('HGETALL', hash))
   if (!fields.has(INCARNATION_FIELD)) {
+    // Before the hash: whoever finds this revision reads the hash anew, and makes what is missing in it if we do not.
+    await store.call('SET', revisionKey(prefix), newToken())
     await store.call('HSETNX', hash, EPOCH_FIELD, newToken())
     await store.call('HSETNX', hash, INCARNATION_FIELD, newToken())
-    // Behind the hash: whoever reads the new revision reads the new hash.
-    await store.call('SET', revisionKey(prefix), newToken())
     fields = pairs(await store.call('HGETALL', hash))
   }
   const { incarnation, generations } = readGenerations(fields)
