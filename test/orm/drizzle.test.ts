@@ -1,5 +1,5 @@
 // Drizzle over node-postgres, a real PostgreSQL and a real Redis: which writes invalidate what, and when.
-import { and, eq, gt, inArray, sql } from 'drizzle-orm'
+import { and, eq, gt, inArray, or, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { bigint, foreignKey, integer, pgTable, primaryKey, text, withReplicas } from 'drizzle-orm/pg-core'
 import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, test } from 'vitest'
@@ -95,6 +95,15 @@ describe('each write, and which details go', () => {
     [
       'update by id or true',
       () => db.update(cities).set({ size: 5 }).where(eq(cities.id, 1).append(sql` or true`)),
+      CITIES,
+    ],
+    [
+      'update by either',
+      () =>
+        db
+          .update(cities)
+          .set({ size: 5 })
+          .where(or(eq(cities.id, 1), eq(cities.name, 'b'))),
       CITIES,
     ],
     ['update of all', () => db.update(cities).set({ size: 5 }), CITIES],

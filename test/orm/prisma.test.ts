@@ -151,7 +151,10 @@ describe('each write, and which details go', () => {
     [
       'tenant: in the work of another',
       () =>
-        world.cache.runWithTenant('a', () => prisma.order.updateMany({ where: { total: 20 }, data: { total: 21 } })),
+        world.cache.runWithTenant(
+          'a',
+          async () => await prisma.order.updateMany({ where: { total: 20 }, data: { total: 21 } }),
+        ),
       ['order:1', 'order:3', 'order:2'],
     ],
   ]
