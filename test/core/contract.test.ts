@@ -11,7 +11,11 @@ import {
   leaseKey,
   lockKey,
   parameterSegments,
+  revisionKey,
   scopeField,
+  stampKey,
+  stampLogKey,
+  stampName,
   tenantSubjectScope,
 } from '../../src/core/key.ts'
 
@@ -21,7 +25,7 @@ interface Vectors {
   digests: { rest: string[]; text: string }[]
   tokens: { address: EntryAddress; none: string; all: string; withoutTenantSubject: string; withoutTenant: string }
   parameters: { params: Record<string, unknown>; segments: string[]; rest: string }[]
-  control: { generations: string; fence: string; lease: string; lock: string; fields: string[] }
+  control: Record<string, string | string[]>
   entries: { text: string; value: unknown; header: Omit<EntryHeader, 'format'> }[]
   tagged: Record<string, string>
   versions: [string, string, string][]
@@ -75,6 +79,13 @@ describe('docs/contract.md', () => {
     expect({
       generations: generationsKey('shop'),
       fence: fenceKey('shop', 'product'),
+      revision: revisionKey('shop'),
+      stamps: [
+        stampKey('shop', stampName('tag', 'org:7', null)),
+        stampKey('shop', stampName('rows', 'product', '1')),
+        stampKey('shop', stampName('lists', 'product:byCategory', null)),
+      ],
+      stampLog: stampLogKey('shop'),
       lease: leaseKey('shop', 'shop:v1:detail:product:42'),
       lock: lockKey('shop', 'warm:product'),
       fields: [

@@ -51,6 +51,39 @@ for (const channel of ['auto', 'plain'] as const) {
       expect(await redis.call('PTTL', 'shop:v1:detail:city:2')).toBeGreaterThan(50_000)
     })
 
+    it('captures stamps: made once, living as long as the longest that asked, never shorter', async () => {
+      const capture = async (ttlMs: number | null) => (await lane.stamps(new Map([['rows:a', ttlMs]]))).get('rows:a')
+      const left = () => redis.call('PTTL', 'shop~stamp:rows:a')
+      const stamp = await capture(10_000)
+      expect(stamp).toMatch(/^[\w-]{16}$/)
+      for (const [ttlMs, atLeast] of [
+        [20_000.5, 19_000],
+        [5_000, 19_000],
+        [null, -1],
+        [1, -1],
+      ] as const) {
+        expect(await capture(ttlMs)).toBe(stamp)
+        expect(await left()).toBeGreaterThanOrEqual(atLeast)
+        if (atLeast === -1) expect(await left()).toBe(-1)
+      }
+      expect(await lane.readStamps(['rows:a', 'rows:b'])).toEqual(new Map([['rows:a', stamp]]))
+      expect(await lane.stamps(new Map())).toEqual(new Map())
+      await control.invalidate('a', [], ['rows:a', 'lists:a'])
+      expect(await lane.readStamps(['rows:a'])).toEqual(new Map())
+      expect(await redis.call('GET', 'shop~stamp-log')).toMatch(/^[\w-]{16} rows:a\n[\w-]{16} lists:a\n$/)
+      expect(await capture(1)).not.toBe(stamp)
+    })
+
+    it('captures stamps under a watch without breaking it', async () => {
+      await lane.capture(['city'])
+      await lane.stamps(new Map([['rows:country', 1_000]]))
+      expect(await lane.commit([write(KEY, 'ours')])).toEqual(['written'])
+      await lane.capture(['country', 'city'])
+      await control.invalidate('country', [], ['rows:country'])
+      expect(await lane.stamps(new Map([['rows:country', 1_000]]))).toHaveProperty('size', 1)
+      expect(await lane.commit([write(KEY, 'ours')])).toBe('refused')
+    })
+
     const spoilers: [string, () => Promise<unknown>][] = [
       ['an invalidation of any row of the subject', () => control.invalidate('city', ['shop:v1:detail:city:99'])],
       ['a bump or wide invalidation', () => redis.call('HSET', 'shop~generations', 'epoch', 'another')],

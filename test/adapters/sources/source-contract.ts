@@ -103,6 +103,18 @@ function selectContract(rows: readonly ContractRow[], all: readonly number[], on
     )
   }
   test(
+    'a row that came from elsewhere says its id and tenant by its columns',
+    on([], async (source) => {
+      if (!source.identify) return
+      expect(source.identify({ id: 7, org: 'org-1', name: 'x' })).toEqual({ id: 7, tenant: 'org-1' })
+      expect(source.identify({ id: '7' })).toEqual({ id: '7', tenant: null })
+      for (const id of [undefined, null, {}, true])
+        expect(() => source.identify?.({ id, org: 'org-1' })).toThrow(
+          expect.objectContaining({ code: 'SOURCE_INVALID' }),
+        )
+    }),
+  )
+  test(
     'the limit is exact',
     on(rows, async (source) => {
       for (const limit of [0, 1, 7, 8, 99, 100, 101]) {
