@@ -3,12 +3,15 @@ import type { CommandArgument, Page } from '../../ports.ts'
 
 /** Longer arguments are sent as they are: joining them would copy them, and strings cannot pass 512 MB. */
 const LONG_ARGUMENT = 64 * 1024
-/** A page of a few commands takes the first, one of hundreds of entries several of the others. */
-const FIRST_PIECE = 4 * 1024
+/** A page of a few short commands stays text: a buffer of its own would cost more than to write it. */
+const SHORT_PAGE = 4 * 1024
 const PIECE = 64 * 1024
+const NOTHING = Buffer.alloc(0)
 
 export class WirePage implements Page {
-  #piece = Buffer.allocUnsafe(FIRST_PIECE)
+  /** ASCII, of a page that is short until now */
+  #text = ''
+  #piece = NOTHING
   #used = 0
   /** what stands before `#piece` */
   #chunks: (string | Buffer)[] = []
@@ -20,7 +23,7 @@ export class WirePage implements Page {
   }
 
   get sizeBytes(): number {
-    return this.#chunkBytes + this.#used
+    return this.#text.length + this.#chunkBytes + this.#used
   }
 
   add(...args: readonly CommandArgument[]): void {
@@ -45,6 +48,7 @@ export class WirePage implements Page {
 
   /** Bytes in their order; strings are ASCII. */
   chunks(): readonly (string | Buffer)[] {
+    if (this.#text !== '') return [this.#text]
     return this.#used === 0 ? this.#chunks : [...this.#chunks, this.#piece.subarray(0, this.#used)]
   }
 
@@ -76,17 +80,30 @@ export class WirePage implements Page {
   }
 
   #put(ascii: string): void {
+    if (this.#piece === NOTHING && this.#chunks.length === 0 && this.#text.length + ascii.length <= SHORT_PAGE) {
+      this.#text += ascii
+      return
+    }
     this.#reserve(ascii.length)
     this.#used += this.#piece.write(ascii, this.#used, 'latin1')
   }
 
   #reserve(sizeBytes: number): void {
+    if (this.#text !== '') this.#leaveText()
     if (this.#used + sizeBytes <= this.#piece.length) return
     this.#close()
     this.#piece = Buffer.allocUnsafe(Math.max(PIECE, sizeBytes))
   }
 
+  /** It is short no more, or holds what is no ASCII. */
+  #leaveText(): void {
+    this.#piece = Buffer.allocUnsafe(2 * SHORT_PAGE)
+    this.#used = this.#piece.write(this.#text, 0, 'latin1')
+    this.#text = ''
+  }
+
   #chunk(argument: string | Buffer): void {
+    if (this.#text !== '') this.#leaveText()
     this.#close()
     this.#chunks.push(argument)
     this.#chunkBytes += argument.length
