@@ -5,7 +5,7 @@ import type { Prepared } from './warm-entry.ts'
 import { arePresent } from './warm-existing.ts'
 import { createPrepare } from './warm-prepare.ts'
 import type { WarmModelReport } from './warm-report.ts'
-import { addCounts, type ModelRun, rowFailed, taskOf, tellRowError } from './warm-run.ts'
+import { addCounts, type ModelRun, rowFailed, taskOf } from './warm-run.ts'
 import { captureStamps, createDetailNames } from './warm-stamps.ts'
 import { counted, idsOf, noCounts, writeGuarded } from './warm-write.ts'
 
