@@ -1,16 +1,21 @@
 import { readFileSync } from 'node:fs'
 import { deflateRawSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
+import { ackChannel } from '../../src/cache/announce.ts'
 import { compareVersions, decodeEntry, decodeHeader, type EntryHeader, encodeEntry } from '../../src/core/entry.ts'
 import { INVISIBLE_ASTRAL, INVISIBLE_BMP } from '../../src/core/invisible.ts'
 import {
+  busChannel,
+  countersKey,
   createKeys,
   type EntryAddress,
   fenceKey,
+  filledChannel,
   generationsKey,
   leaseKey,
   lockKey,
   parameterSegments,
+  processesKey,
   revisionKey,
   scopeField,
   stampKey,
@@ -82,12 +87,19 @@ describe('docs/contract.md', () => {
       revision: revisionKey('shop'),
       stamps: [
         stampKey('shop', stampName('tag', 'org:7', null)),
+        stampKey('shop', stampName('tag', 'logo', '1')),
+        stampKey('shop', stampName('rows', 'product', null)),
         stampKey('shop', stampName('rows', 'product', '1')),
         stampKey('shop', stampName('lists', 'product:byCategory', null)),
       ],
       stampLog: stampLogKey('shop'),
       lease: leaseKey('shop', 'shop:v1:detail:product:42'),
       lock: lockKey('shop', 'warm:product'),
+      processes: processesKey('shop'),
+      counters: countersKey('shop', 29_920_504),
+      bus: busChannel('shop'),
+      acknowledgements: ackChannel('shop', 'a1'),
+      filled: filledChannel('shop', 'shop:v1:detail:product:42'),
       fields: [
         scopeField({ kind: 'global' }),
         scopeField({ kind: 'namespace', namespace: 'detail' }),
