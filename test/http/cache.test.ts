@@ -1,10 +1,10 @@
 // Cached responses as an application has them: `createCache(config).http`, with names that the config has, and with L1.
 import express, { type Request } from 'express'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { defineConfig } from '../../src/config/define-config.ts'
 import { createCache } from '../../src/create-cache.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
-import { closeAll, get, listen } from './open-http.ts'
+import { closeAll, eventually, get, listen } from './open-http.ts'
 
 let redis: TestRedis
 const closing: (() => Promise<void>)[] = []
@@ -50,7 +50,7 @@ test('two processes with L1: bytes come back as they were, and an invalidation i
     const one = round % 2
     expect((await ask(one)).body).toEqual(body)
     for (const index of [0, 1, 0, 1]) {
-      await vi.waitFor(async () => expect((await ask(index)).cache).toBe('HIT'))
+      await eventually(async () => expect((await ask(index)).cache).toBe('HIT'))
       expect((await ask(index)).body).toEqual(body)
     }
     expect(runs).toBe(round)
@@ -75,7 +75,7 @@ test('tenants and users of a cache', async () => {
   const url = await listen(app)
   const ask = async (org: string, user: string) => (await get(`${url}/me`, { 'X-Org': org, 'X-User': user })).text
   expect([await ask('1', '7'), await ask('1', '8'), await ask('2', '7')]).toEqual(['1 7 1', '1 8 2', '2 7 3'])
-  await vi.waitFor(async () =>
+  await eventually(async () =>
     expect([await ask('1', '7'), await ask('1', '8'), await ask('2', '7')]).toEqual(['1 7 1', '1 8 2', '2 7 3']),
   )
   await cache.tenant('1').user(7).invalidate()

@@ -1,11 +1,11 @@
 // Express 5 over loopback and a real Redis: what is answered from the cache, with which headers, and what is never kept.
 import { gzipSync } from 'node:zlib'
 import express, { type Request, type Response } from 'express'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { ExpressOptions, ExpressRequest } from '../../src/http/express.ts'
 import { aModel, aNamespace } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
-import { closeAll, get, listen, type OpenHttp, type OpenOptions, openHttp } from './open-http.ts'
+import { closeAll, eventually, get, listen, type OpenHttp, type OpenOptions, openHttp } from './open-http.ts'
 
 let redis: TestRedis
 beforeAll(async () => {
@@ -21,7 +21,7 @@ beforeEach(async () => {
 })
 const keys = async () => ((await redis.call('KEYS', 'shop:*')) as Buffer[]).map(String).sort()
 /** Entries are written behind the answer. */
-const stored = (count = 1) => vi.waitFor(async () => expect(await keys()).toHaveLength(count))
+const stored = (count = 1) => eventually(async () => expect(await keys()).toHaveLength(count))
 
 interface Served extends OpenHttp {
   url: string
@@ -141,13 +141,13 @@ describe('hit and miss', () => {
     const app = await serve((_, res, run) => void res.json({ run }), { ttl: '2500ms' })
     await get(`${app.url}/api/cities`)
     await stored()
-    const aged = await vi.waitFor(async () => {
+    const aged = await eventually(async () => {
       const answer = await get(`${app.url}/api/cities`)
       expect(Number(answer.headers.age)).toBe(1)
       return answer
-    }, 2_400)
+    })
     expect(aged.headers['cache-control']).toBe('max-age=2')
-    await vi.waitFor(async () => expect((await get(`${app.url}/api/cities`)).text).toBe('{"run":2}'), 3_000)
+    await eventually(async () => expect((await get(`${app.url}/api/cities`)).text).toBe('{"run":2}'))
   })
 })
 
@@ -416,7 +416,7 @@ describe('invalidation', () => {
     expect((await get(`${app.url}/api/cities`)).cache).toBe('HIT')
     await invalidate(app)
     expect((await get(`${app.url}/api/cities`)).text).toBe('{"run":2}')
-    await vi.waitFor(async () => expect((await get(`${app.url}/api/cities`)).cache).toBe('HIT'))
+    await eventually(async () => expect((await get(`${app.url}/api/cities`)).cache).toBe('HIT'))
     expect(app.runs).toBe(2)
   })
 
@@ -473,7 +473,7 @@ describe('invalidation', () => {
     expect((await get(`${url}/`)).text).toBe('1')
     await kernel.invalidate({ stamps: ['tag:user%3A123'] })
     expect((await get(`${url}/`)).text).toBe('2')
-    await vi.waitFor(async () => expect((await get(`${url}/`)).cache).toBe('HIT'))
+    await eventually(async () => expect((await get(`${url}/`)).cache).toBe('HIT'))
     await kernel.invalidate({ stamps: ['tenant:7:tag:user%3A123'] })
     expect((await get(`${url}/`)).text).toBe('3')
   })

@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { createServer, type IncomingHttpHeaders, type RequestListener, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { expect, vi } from 'vitest'
 import { openStore } from '../../src/adapters/redis/store.ts'
 import { createKernel } from '../../src/cache/create-kernel.ts'
 import type { Kernel } from '../../src/cache/kernel.ts'
@@ -16,11 +17,18 @@ export interface OpenHttp {
   surface: Surface
   /** what went to `onError` */
   errors: unknown[]
+  /** Resolves when so many requests wait for a load, or have begun one. */
+  waiting(count: number): Promise<void>
   /** work in a tenant, as `cache.runWithTenant` has it */
   runWithTenant<T>(id: string, work: () => T): T
 }
 
 const opened: (() => Promise<unknown>)[] = []
+
+/** On a machine that has other things to do as well. */
+export function eventually<T>(check: () => T | Promise<T>, interval = 10): Promise<T> {
+  return vi.waitFor(check, { timeout: 15_000, interval })
+}
 
 export async function closeAll(): Promise<void> {
   for (const close of opened.splice(0).reverse()) await close()
@@ -63,6 +71,18 @@ export function openHttp(url: string, options: OpenOptions = {}): OpenHttp {
     await kernel.close()
     await store.close()
   })
+  let loads = 0
+  const { load } = kernel
+  kernel.load = (...args) => {
+    loads++
+    return load(...args)
+  }
+  const waiting = async (count: number) => {
+    await eventually(() => expect(loads).toBe(count))
+    // Behind what they asked Redis, on the same connection.
+    await new Promise((resolve) => setImmediate(resolve))
+    await kernel.command('PING')
+  }
   const tenants = new AsyncLocalStorage<string>()
   const surface: Surface = { kernel, tenant: () => tenants.getStore() ?? null }
   return {
@@ -70,6 +90,7 @@ export function openHttp(url: string, options: OpenOptions = {}): OpenHttp {
     kernel,
     surface,
     errors,
+    waiting,
     runWithTenant: (id, work) => tenants.run(id, work),
   }
 }

@@ -1,14 +1,14 @@
 // A REST resource on a real Express and a real Redis: cached reads, and writes after which nobody reads what was before.
 import { request } from 'node:http'
 import express, { type Response, Router } from 'express'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createModels } from '../../src/cache/models.ts'
 import type { ExpressRequest } from '../../src/http/express.ts'
 import type { ResourceOptions } from '../../src/http/resource.ts'
 import type { Source } from '../../src/ports.ts'
 import { aModel } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
-import { closeAll, get, listen, openHttp } from './open-http.ts'
+import { closeAll, eventually, get, listen, openHttp } from './open-http.ts'
 
 let redis: TestRedis
 beforeAll(async () => {
@@ -97,7 +97,7 @@ async function serve(options: ResourceOptions<ExpressRequest> = {}, { tenant = f
 
 const json = { 'Content-Type': 'application/json' }
 const cached = (url: string, headers = {}) =>
-  vi.waitFor(async () => expect((await get(url, headers)).cache).toBe('HIT'))
+  eventually(async () => expect((await get(url, headers)).cache).toBe('HIT'))
 
 describe('a resource', () => {
   test('lists and details are cached; clients are told to ask each time', async () => {
@@ -255,7 +255,7 @@ describe('a resource', () => {
     })
     leaving.on('error', () => {})
     leaving.end('{"name":"Eve"}', () => leaving.destroy())
-    await vi.waitFor(() => expect(app.rows.get(1)?.name).toBe('Eve'))
-    await vi.waitFor(async () => expect((await get(app.url)).text).toBe('[{"id":1,"name":"Eve"}]'))
+    await eventually(() => expect(app.rows.get(1)?.name).toBe('Eve'))
+    await eventually(async () => expect((await get(app.url)).text).toBe('[{"id":1,"name":"Eve"}]'))
   })
 })

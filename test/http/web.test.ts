@@ -1,10 +1,10 @@
 // Web-standard handlers: Hono over loopback, plain functions as Next.js has them, over a real Redis.
 import { Hono } from 'hono'
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { WebOptions } from '../../src/http/web.ts'
 import { aModel, aNamespace } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
-import { closeAll, get, listen, openHttp, webListener } from './open-http.ts'
+import { closeAll, eventually, get, listen, openHttp, webListener } from './open-http.ts'
 
 let redis: TestRedis
 beforeAll(async () => {
@@ -19,7 +19,7 @@ beforeEach(async () => {
   await redis.call('FLUSHALL')
 })
 const keys = async () => ((await redis.call('KEYS', 'shop:*')) as Buffer[]).map(String).sort()
-const stored = (count = 1) => vi.waitFor(async () => expect(await keys()).toHaveLength(count))
+const stored = (count = 1) => eventually(async () => expect(await keys()).toHaveLength(count))
 
 function wrap(
   handler: (request: Request, run: number) => Response | Promise<Response>,
@@ -207,8 +207,9 @@ describe('concurrency', () => {
     })
     const leaving = new AbortController()
     const first = app.fetch(new Request('http://shop.example/x', { signal: leaving.signal })).catch(() => 'left')
-    await vi.waitFor(() => expect(app.runs).toBe(1))
+    await eventually(() => expect(app.runs).toBe(1))
     const others = Promise.all(Array.from({ length: 10 }, () => ask(app)))
+    await app.waiting(11)
     leaving.abort()
     expect(await first).toBe('left')
     expect(new Set((await others).map(({ text }) => text))).toEqual(new Set(['2']))
@@ -228,13 +229,13 @@ describe('grace', () => {
       const stale = await ask(app)
       expect([stale.text, stale.cache]).toEqual(['1', 'STALE'])
     }
-    await vi.waitFor(() => expect(app.errors).toContainEqual(expect.objectContaining({ code: 'SOURCE_FAILED' })))
+    await eventually(() => expect(app.errors).toContainEqual(expect.objectContaining({ code: 'SOURCE_FAILED' })))
     answer = () => {
       throw new Error('boom')
     }
     expect((await ask(app)).text).toBe('1')
     answer = (run) => new Response(`new ${run}`)
-    await vi.waitFor(async () => expect((await ask(app)).text).toMatch(/^new /))
+    await eventually(async () => expect((await ask(app)).text).toMatch(/^new /))
   })
 
   test('what is gone is not given as stale any more', async () => {
@@ -246,7 +247,7 @@ describe('grace', () => {
     await stored()
     await new Promise((resolve) => setTimeout(resolve, 120))
     expect((await ask(app)).cache).toBe('STALE')
-    await vi.waitFor(async () => expect((await ask(app)).status).toBe(404))
+    await eventually(async () => expect((await ask(app)).status).toBe(404))
     expect(await keys()).toEqual([])
   })
 })
