@@ -89,7 +89,7 @@ export class NearTrust {
   async #track(lane: Lane, clientId: number): Promise<boolean> {
     try {
       const page = lane.page()
-      page.add('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId)
+      page.add('CLIENT', 'TRACKING', 'ON', 'REDIRECT', clientId, 'OPTIN')
       const [reply] = await lane.run(page)
       if (!isErrorReply(reply)) return true
       const hint =

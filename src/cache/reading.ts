@@ -60,33 +60,50 @@ const ATTEMPTS = 5
 
 type Values = ReadonlyMap<string, Reply>
 
+/** What is asked for in one turn of the event loop. */
+interface Turn {
+  keys: Set<string>
+  withinMs: number
+  /** for L1: the server tells when one of these keys changes */
+  tracked: boolean
+  values: Promise<Values>
+}
+
 export function createReader({ config, link, control, clock, near, onUndecodable }: ReaderOptions): Reader {
   const { prefix } = config
   const revision = revisionKey(prefix)
   const logKey = stampLogKey(prefix)
-  let turn: { keys: Set<string>; until: number; values: Promise<Values> } | null = null
+  let turn: Turn | null = null
 
   /** The values of these keys and of the revision, read together with all that is asked for in this turn. */
-  const fetch = (keys: readonly string[], until: number): Promise<Values> => {
+  const fetch = (keys: readonly string[], until: number, tracked: boolean): Promise<Values> => {
+    // As of now: what this process does until the turn ends is not the time of Redis.
+    const withinMs = remaining(until)
     if (turn === null) {
-      const opened = { keys: new Set([revision]), until, values: Promise.resolve<Values>(new Map()) }
+      const opened: Turn = { keys: new Set([revision]), withinMs, tracked, values: Promise.resolve<Values>(new Map()) }
       opened.values = new Promise<void>((resolve) => process.nextTick(resolve)).then(() => {
         turn = null
-        return readAll([...opened.keys], opened.until)
+        return readAll([...opened.keys], opened)
       })
       opened.values.catch(() => {})
       turn = opened
     }
     for (const key of keys) turn.keys.add(key)
-    turn.until = Math.min(turn.until, until)
+    turn.withinMs = Math.min(turn.withinMs, withinMs)
+    turn.tracked ||= tracked
     return turn.values
   }
 
-  const readAll = async (keys: readonly string[], until: number): Promise<Values> => {
-    const replies = await link.run((page) => page.add('MGET', ...keys), remaining(until))
-    const failed = failedReply(replies)
+  const readAll = async (keys: readonly string[], { withinMs, tracked }: Turn): Promise<Values> => {
+    const replies = await link.run((page) => {
+      // The server tracks what the next command reads, for L1 and for nothing else; where it refuses to, it refuses this.
+      if (tracked) page.add('CLIENT', 'CACHING', 'YES')
+      page.add('MGET', ...keys)
+    }, withinMs)
+    const read = replies[replies.length - 1] ?? null
+    const failed = failedReply([read])
     if (failed) throw failed
-    const values = replies[0] as readonly Reply[]
+    const values = read as readonly Reply[]
     const byKey = new Map<string, Reply>()
     for (let index = 0; index < keys.length; index++) byKey.set(keys[index] as string, values[index] ?? null)
     return byKey
@@ -136,11 +153,11 @@ export function createReader({ config, link, control, clock, near, onUndecodable
     const leased = keys.filter(withLease)
     if (leased.length > 0) wanted.push(...leased.map((key) => leaseKey(prefix, key)), logKey)
     const expected = near !== null && places.some(isNear) ? near.expect(wanted) : null
-    const judged = fetch(wanted, until).then((values) => {
+    const judged = fetch(wanted, until, expected !== null).then((values) => {
       if (textOf(values.get(revision)) !== mirror.revision) return null
       const missing = missingStamps(keys, values)
       if (missing.length === 0) return judgeAll(places, keys, mirror, policy, values, expected)
-      return fetch(missing, until).then((more) => {
+      return fetch(missing, until, expected !== null).then((more) => {
         if (textOf(more.get(revision)) !== mirror.revision) return null
         return judgeAll(places, keys, mirror, policy, new Map([...values, ...more]), expected)
       })

@@ -27,7 +27,7 @@ function open(url = redis.url) {
     tenant: { label: 'org' },
     namespaces: { user_data: { ttl: '1h', l1: true }, fragment: { l1: true } },
   })
-  const cache = createCache(config, { heartbeat: '300ms', onError: (error) => void errors.push(error) })
+  const cache = createCache(config, { heartbeat: '300ms', deadline: '5s', onError: (error) => void errors.push(error) })
   opened.push(cache)
   return cache
 }

@@ -97,8 +97,9 @@ export async function openReader(url: string, options: ReaderOptions = {}): Prom
       const stampKeys = stamps.map((stamp) => stampKey('shop', stamp))
       let expected = near.expect([key, ...stampKeys])
       const page = reader.lane.page()
+      page.add('CLIENT', 'CACHING', 'YES')
       page.add('MGET', key, ...stampKeys)
-      const [values] = (await reader.lane.run(page)) as [readonly (Buffer | null)[]]
+      const [, values] = (await reader.lane.run(page)) as [unknown, readonly (Buffer | null)[]]
       if (pauseMs > 0) await sleep(Math.random() * pauseMs)
       if (mutant === 'late expect') expected = near.expect([key])
       const value = values[0] === null || values[0] === undefined ? null : String(values[0])

@@ -71,7 +71,7 @@ describe('a change in Redis reaches L1', () => {
   it.each([revisionKey('shop'), generationsKey('shop')])('and one of %s asks for the generations anew', async (key) => {
     const reader = await open({ heartbeatMs: 60_000 })
     const page = reader.lane.page()
-    page.add('TYPE', key)
+    page.add('CLIENT', 'CACHING', 'YES')
     page.add('EXISTS', key)
     await reader.lane.run(page)
     const before = reader.bumps()
