@@ -4,7 +4,15 @@ import { Redis } from 'ioredis'
 
 const [who = '', what = '', socket = '', at = '0'] = process.argv.slice(2)
 
-const VALUE = { id: 42, name: 'Zürich', country: 'CH', population: 341_730, location: [8.55, 47.37], tags: ['a', 'b', 'c'], text: 'x'.repeat(120) }
+const VALUE = {
+  id: 42,
+  name: 'Zürich',
+  country: 'CH',
+  population: 341_730,
+  location: [8.55, 47.37],
+  tags: ['a', 'b', 'c'],
+  text: 'x'.repeat(120),
+}
 const IDS = Array.from({ length: 1000 }, (_, id) => id)
 const MEASURED_MS = 1500
 const WARM_UP_MS = 400
@@ -47,7 +55,8 @@ const CONTESTANTS = {
     const redis = new Redis({ path: socket })
     const store = {
       get: (/** @type {string} */ key) => redis.get(key),
-      set: (/** @type {string} */ key, /** @type {string} */ value, /** @type {number} */ ttl) => redis.set(key, value, 'PX', ttl),
+      set: (/** @type {string} */ key, /** @type {string} */ value, /** @type {number} */ ttl) =>
+        redis.set(key, value, 'PX', ttl),
       delete: async (/** @type {string} */ key) => (await redis.del(key)) === 1,
       clear: async () => {},
     }
@@ -65,7 +74,7 @@ const CONTESTANTS = {
       defineConfig({
         redis: `unix:${socket}`,
         prefix: 'bench',
-        namespaces: { far: { ttl: '1h' }, near: { ttl: '1h', l1: true } },
+        namespaces: { far: { ttl: '1h' }, near: { ttl: '1h', l1: what === 'near' } },
       }),
     )
     const namespace = what === 'near' ? 'near' : 'far'
@@ -73,7 +82,11 @@ const CONTESTANTS = {
       fill: (id) => cache.set(namespace, ['row', id], VALUE),
       near: (id) => cache.getOrSet('near', ['row', id], () => VALUE),
       get: (id) => cache.get('far', ['row', id]),
-      many: (ids) => cache.getMany('far', ids.map((id) => /** @type {const} */ (['row', id]))),
+      many: (ids) =>
+        cache.getMany(
+          'far',
+          ids.map((id) => /** @type {const} */ (['row', id])),
+        ),
       load: (loader) => cache.getOrSet('far', ['stampede'], loader),
       close: () => cache.close(),
     }
@@ -86,7 +99,8 @@ async function measure(once, size) {
   for (const end = performance.now() + WARM_UP_MS; performance.now() < end; ) await once(turn++)
   const startedMs = performance.now()
   let calls = 0
-  for (const end = startedMs + MEASURED_MS; performance.now() < end; calls += 50) for (let n = 0; n < 50; n++) await once(turn++)
+  for (const end = startedMs + MEASURED_MS; performance.now() < end; calls += 50)
+    for (let n = 0; n < 50; n++) await once(turn++)
   return (calls * size * 1000) / (performance.now() - startedMs)
 }
 

@@ -26,8 +26,12 @@ export async function benchLibrary(say) {
     }
     say('library: stampede of 500 callers in 4 processes')
     const loads = await stampede(socket)
-    const line = (/** @type {string} */ name, /** @type {string} */ what, /** @type {string} */ who, /** @type {string} */ baseline) =>
-      result(name, baseline, best[`cachectl ${what}`] ?? 0, best[`${who} ${what}`] ?? Number.NaN, 'ops/s')
+    const line = (
+      /** @type {string} */ name,
+      /** @type {string} */ what,
+      /** @type {string} */ who,
+      /** @type {string} */ baseline,
+    ) => result(name, baseline, best[`cachectl ${what}`] ?? 0, best[`${who} ${what}`] ?? Number.NaN, 'ops/s')
     return [
       line('getOrSet, hit in memory (L1)', 'near', 'bentocache', 'bentocache, memory and Redis'),
       line('getOrSet, hit in memory (L1)', 'near', 'cacheable', 'cacheable, memory and Redis'),

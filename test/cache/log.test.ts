@@ -163,7 +163,7 @@ describe('logs and events', () => {
     beforeEach(async () => {
       await server.call('FLUSHALL')
       const config = testConfig(server.url)
-      kernel = openKernel(config)
+      kernel = openKernel(config, { deadlineMs: 5_000 })
       policy = policyOf(config.namespaces.detail as NonNullable<typeof config.namespaces.detail>)
       listening = listen()
     })

@@ -26,6 +26,7 @@ function open() {
       namespaces: { pages: { ttl: '5m', l1: true }, list: { ttl: '5m' } },
       models: { city: { source: null, tenant: true } },
     }),
+    { deadline: '5s' },
   )
   closing.push(() => cache.close())
   return cache

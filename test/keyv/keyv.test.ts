@@ -11,17 +11,20 @@ import { randomFromSeed, seed } from '../seed.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 
 const open = (url: string) =>
-  createCache({
-    redis: url,
-    prefix: 'shop',
-    tenant: { label: 'org' },
-    namespaces: {
-      sessions: { ttl: '10m', grace: '1h', jitter: 0.5 },
-      other: { ttl: '10m' },
-      forever: { ttl: 'never' },
-      foreign: { format: 'raw', key: 'sess:*' },
+  createCache(
+    {
+      redis: url,
+      prefix: 'shop',
+      tenant: { label: 'org' },
+      namespaces: {
+        sessions: { ttl: '10m', grace: '1h', jitter: 0.5 },
+        other: { ttl: '10m' },
+        forever: { ttl: 'never' },
+        foreign: { format: 'raw', key: 'sess:*' },
+      },
     },
-  })
+    { deadline: '5s' },
+  )
 
 let redis: TestRedis
 let cache: ReturnType<typeof open>

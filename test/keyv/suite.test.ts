@@ -8,11 +8,14 @@ import { KeyvCachectl } from '../../src/keyv.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 
 const open = (url: string) =>
-  createCache({
-    redis: url,
-    prefix: 'shop',
-    namespaces: { plain: { ttl: '10m' }, forever: { ttl: 'never' }, near: { ttl: '10m', l1: true } },
-  })
+  createCache(
+    {
+      redis: url,
+      prefix: 'shop',
+      namespaces: { plain: { ttl: '10m' }, forever: { ttl: 'never' }, near: { ttl: '10m', l1: true } },
+    },
+    { deadline: '5s' },
+  )
 
 let redis: TestRedis
 let cache: ReturnType<typeof open>

@@ -99,7 +99,7 @@ describe('hit rates', () => {
   })
 
   it('are those of an application that uses the library', async () => {
-    const kernel = openKernel(config)
+    const kernel = openKernel(config, { deadlineMs: 5_000 })
     const detail = policyOf(config.namespaces.detail as NonNullable<typeof config.namespaces.detail>)
     const user = { namespace: 'detail', subject: '@fn.getUser', version: '1', tenant: '7', rest: ['1'] }
     for (let i = 0; i < 10; i++)
