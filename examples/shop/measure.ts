@@ -3,6 +3,8 @@ import { performance } from 'node:perf_hooks'
 import { ROUTES, type Route } from './routes.ts'
 import type { Shop } from './shop-process.ts'
 
+const HEALTH: Route = { path: '/health', by: 'nothing' }
+
 export interface Measured {
   route: Route
   uncachedMs: number
@@ -10,28 +12,35 @@ export interface Measured {
   hitMs: number
 }
 
-/** `uncached`: the same shop with its cache off. */
-export async function measure(shop: Shop, uncached: Shop, rounds: number): Promise<Measured[]> {
-  const measured: Measured[] = []
+/** `uncached`: the same shop with its cache off. `nothingMs`: what any request takes, by HTTP, Express and the client. */
+export async function measure(
+  shop: Shop,
+  uncached: Shop,
+  rounds: number,
+): Promise<{ routes: Measured[]; nothingMs: number }> {
+  const routes: Measured[] = []
+  const nothing: number[] = []
   for (const route of ROUTES) {
     // Some rounds first, so that connections stand and code is compiled.
     for (let round = 0; round < Math.min(rounds, 10); round++)
       for (const each of [shop, uncached]) await time(each, route)
     const times = { uncached: [] as number[], miss: [] as number[], hit: [] as number[] }
     for (let round = 0; round < rounds; round++) {
+      nothing.push(await time(shop, HEALTH))
       times.uncached.push(await time(uncached, route))
       await shop.ask('DELETE', route.forget ?? '/cache')
       times.miss.push(await time(shop, route))
+      await time(shop, route) // the first hit finds cold code and the write still under way
       times.hit.push(await time(shop, route))
     }
-    measured.push({
+    routes.push({
       route,
       uncachedMs: median(times.uncached),
       missMs: median(times.miss),
       hitMs: median(times.hit),
     })
   }
-  return measured
+  return { routes, nothingMs: median(nothing) }
 }
 
 export function table(measured: readonly Measured[]): string {

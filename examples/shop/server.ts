@@ -17,6 +17,10 @@ app.use(express.json())
 app.use(catalogue, pages, permissions, rates, till)
 app.use('/org', inOrganisation, orders, reports)
 
+app.get('/health', (_req, res) => {
+  res.json({ ok: true })
+})
+
 // For an operator: all that is cached, at once. What is raw is not ours alone, and stays.
 app.delete('/cache', async (_req, res) => {
   await cache.invalidate({ pattern: 'shop:*' })
