@@ -15,7 +15,7 @@ import {
 } from './conditional.ts'
 import { type ExpressRequest, factsOf, routeOf } from './express-request.ts'
 import { type HttpOptions, type HttpRules, httpRules } from './options.ts'
-import { audienceOf, bypassMarks, failed, forget, MOST_CUT, type Unshared } from './outcome.ts'
+import { audienceOf, bypassMarks, failed, forget, limitLife, MOST_CUT, type Unshared } from './outcome.ts'
 import { type RequestEntry, throughCache, wantedEntry } from './request-entry.ts'
 import { judgeResponse, keptHeaders, type RequestFacts } from './response-rules.ts'
 
@@ -150,9 +150,7 @@ function runHandler<Req extends ExpressRequest>(
           if (control.stale !== null) forget(surface, at)
           return 'pass'
         }
-        if (verdict.ttlMs !== null && verdict.ttlMs < (entry.policy.ttlMs ?? Number.POSITIVE_INFINITY))
-          control.ttlMs(verdict.ttlMs)
-        if (!verdict.grace) control.graceMs(0)
+        limitLife(control, verdict, entry.policy)
         const made = headMade(serving, body, verdict.ttlMs)
         kept = made.kept
         return made.headless ? 'headless' : 'keep'

@@ -1,10 +1,11 @@
 // What both kinds of servers do with what came of a request.
-import type { Place } from '../cache/kernel.ts'
+import type { LoadControl, Place, Policy } from '../cache/kernel.ts'
 import type { Surface } from '../cache/surface.ts'
 import { CachectlError } from '../core/errors.ts'
 import type { Audience } from './conditional.ts'
 import type { HttpRules } from './options.ts'
 import type { RequestEntry } from './request-entry.ts'
+import type { Verdict } from './response-rules.ts'
 
 /** What came of a handler whose response others wait for. `again`: it was cut short, look once more. `own`: each has a handler of its own to run. */
 export type Unshared = 'again' | 'own'
@@ -20,6 +21,16 @@ export function audienceOf<Args extends readonly unknown[]>(rules: HttpRules<Arg
 export function bypassMarks({ kernel }: Surface, reason: string): [name: string, value: string][] {
   const marks: [string, string][] = [['X-Cache', 'BYPASS']]
   return kernel.production ? marks : [...marks, ['X-Cache-Reason', reason]]
+}
+
+/** The entry lives no longer than its response says. */
+export function limitLife(
+  control: LoadControl,
+  verdict: Extract<Verdict, { cacheable: true }>,
+  { ttlMs }: Policy,
+): void {
+  if (verdict.ttlMs !== null && verdict.ttlMs < (ttlMs ?? Number.POSITIVE_INFINITY)) control.ttlMs(verdict.ttlMs)
+  if (!verdict.grace) control.graceMs(0)
 }
 
 /** A stale response that is not to be given any more: the handler says now that there is none. */

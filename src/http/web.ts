@@ -4,7 +4,7 @@ import type { Surface } from '../cache/surface.ts'
 import { type Captured, type HeaderList, headerOf, pack, unpack } from './captured.ts'
 import { answerHeaders, etagOf, notModified, withoutBodyHeaders } from './conditional.ts'
 import { type HttpOptions, type HttpRules, httpRules } from './options.ts'
-import { audienceOf, bypassMarks, failed, forget, MOST_CUT, type Unshared } from './outcome.ts'
+import { audienceOf, bypassMarks, failed, forget, limitLife, MOST_CUT, type Unshared } from './outcome.ts'
 import { type RequestEntry, throughCache, wantedEntry } from './request-entry.ts'
 import { judgeResponse, keptHeaders, type RequestFacts } from './response-rules.ts'
 
@@ -131,9 +131,7 @@ async function runHandler<Req extends Request>(
   }
   const read = await readBody(response, rules.maxBytes)
   if (read.rest !== null) return keepForItself({ response: bypassed(surface, read.rest, 'size') })
-  if (verdict.ttlMs !== null && verdict.ttlMs < (entry.policy.ttlMs ?? Number.POSITIVE_INFINITY))
-    control.ttlMs(verdict.ttlMs)
-  if (!verdict.grace) control.graceMs(0)
+  limitLife(control, verdict, entry.policy)
   const kept = keptHeaders(headers)
   const etag = headerOf(kept, 'etag') === undefined ? [['ETag', etagOf(read.body, kept)] as const] : []
   return pack({ status, headers: [...kept, ...etag], removed: [], body: read.body })
