@@ -115,7 +115,13 @@ async function queryAndCancel(
 async function openUrl(url: string): Promise<{ run: Run; end: () => Promise<void>; secrets: string[] }> {
   if (!/^postgres(ql)?:\/\//.test(url)) throw sourceInvalid('the URL of a sql source must begin with postgresql://')
   const driver = await loadDriver()
-  const settings = { connectionString: url, max: 4, connectionTimeoutMillis: CONNECT_MS, application_name: 'cachectl' }
+  const settings = {
+    connectionString: url,
+    max: 4,
+    connectionTimeoutMillis: CONNECT_MS,
+    application_name: 'cachectl',
+    allowExitOnIdle: true, // a program that is done ends, also where nobody closed its sources
+  }
   const secrets = passwordsOf(url)
   try {
     const pool = new driver.Pool(settings)
