@@ -312,11 +312,13 @@ describe('handlers that fail', () => {
         await gate.opened
         res.send('late')
       },
-      { timeout: { hard: '100ms' } },
+      { timeout: { hard: '2s' } },
     )
     const first = get(app.url)
     await eventually(() => expect(app.runs).toBe(1))
-    const others = await many(10, () => get(app.url))
+    const waiting = many(10, () => get(app.url))
+    await app.waiting(11)
+    const others = await waiting
     expect(new Set(others.map(({ status }) => status))).toEqual(new Set([500]))
     expect(app.runs).toBe(1)
     gate.open()
