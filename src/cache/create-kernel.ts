@@ -80,8 +80,14 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     try {
       return (await applyChange(prefix, tenantLabel, change, control, run)).announcement
     } catch (error) {
-      backlog.add(change)
-      throw error
+      if (isOfRedis(error)) {
+        backlog.add(change)
+        throw error
+      }
+      // No connection would ever bring it in step: all is invalidated in its place.
+      report(error)
+      backlog.add({ scopes: [{ kind: 'global' }] })
+      return catchUp(run)
     }
   }
   /** Nobody waits for it: who was told `queued` has gone on. */
@@ -129,7 +135,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     near,
     closing: closing.signal,
     deadlineMs,
-    throttle: createGate(options.sourceConcurrency),
+    gate: createGate(options.sourceConcurrency),
   }
   const loading = createLoading(context, control, strict)
   const until = () => performance.now() + deadlineMs
@@ -143,6 +149,8 @@ export function createKernel(options: KernelOptions): OpenedKernel {
   }
 
   const invalidate = async (change: Change): Promise<Invalidated> => {
+    // Nobody would apply it any more.
+    if (closing.signal.aborted) throw closed()
     // Nothing that this process has or has under way is given to whoever asks after this.
     forget(change)
     try {
@@ -152,7 +160,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       const acknowledged = await announced(applied.announcement)
       return { status: 'applied', acknowledged, deleted: applied.deleted }
     } catch (error) {
-      if (error instanceof CachectlError && USER_ERRORS.has(error.code)) throw error
+      if (!isOfRedis(error)) throw error
       backlog.add(change)
       near?.clear()
       // Nothing of it is trusted until this has been applied.
@@ -249,7 +257,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       try {
         return await writeAll(writes)
       } catch (error) {
-        if (error instanceof CachectlError && USER_ERRORS.has(error.code)) throw error
+        if (!isOfRedis(error)) throw error
         report(error)
         // What is there is older than what was to be written.
         await invalidate({ entries: writes.map((write) => write.place) })
@@ -298,8 +306,16 @@ export function createKernel(options: KernelOptions): OpenedKernel {
 
 const NOBODY = { processes: 0, of: 0, lapsed: false } as const
 
-/** Thrown to the caller whatever the state of Redis. */
-const USER_ERRORS: ReadonlySet<string> = new Set(['USAGE', 'KEY_INVALID', 'PATTERN_INVALID'])
+/** Whether Redis is away or refuses. Anything else is the caller's, whatever the state of Redis. */
+function isOfRedis(error: unknown): boolean {
+  return error instanceof CachectlError && error.code.startsWith('REDIS_')
+}
+
+function closed(): CachectlError {
+  return new CachectlError('USAGE', 'the cache has been closed', {
+    hint: 'close it when nothing uses it any more: what is invalidated now would be lost',
+  })
+}
 
 /** A pattern is scanned for; anything else keeps the deadline of a request. */
 function boundedRun(link: Link, change: Change, deadlineMs: number): Run {

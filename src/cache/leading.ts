@@ -11,7 +11,7 @@ import { type Encoded, encode } from './encoding.ts'
 import { type Arrived, type Flight, type Flights, firstLine } from './flights.ts'
 import type { Kernel, LoadControl, LoadMany, Place, Policy } from './kernel.ts'
 import { failedReply, type Link } from './link.ts'
-import { createLoadControl, policyFor, runLoader, type Told } from './load-control.ts'
+import { createLoadControl, type Gate, policyFor, runLoader, type Told } from './load-control.ts'
 import { type GoodEntry, type Reader, remaining, textOf } from './reading.ts'
 import type { Near } from './tiers.ts'
 import { newToken } from './token.ts'
@@ -47,8 +47,8 @@ export interface LeadContext
   near: Near | null
   closing: AbortSignal
   deadlineMs: number
-  /** Runs loaders while Redis is away: a bounded number at once. */
-  throttle<T>(work: () => Promise<T>): Promise<T>
+  /** of loaders while Redis is away: a bounded number at once */
+  gate: Gate
 }
 
 export interface LeadOptions {
@@ -109,7 +109,7 @@ async function acquire(context: LeadContext, leads: readonly Lead[], options: Le
   }
   // Redis is away, or takes no leases: each process loads for itself, and writes nothing.
   if (replies === null || failed) {
-    await context.throttle(() => loadUnleased(context, leads, options))
+    await context.gate.through(() => loadUnleased(context, leads, options))
     return { ours: [], others: [] }
   }
   const [revision, log, ...entries] = replies[replies.length - 1] as readonly Reply[]

@@ -58,6 +58,8 @@ class RedisLink implements Link {
   #failures = 0
   #retry: NodeJS.Timeout | null = null
   #closed = false
+  /** why it is away */
+  readonly #told = new Set<string>()
   #lastError: Error = new CachectlError('REDIS_UNREACHABLE', 'there is no connection to Redis yet')
 
   constructor(options: LinkOptions) {
@@ -126,7 +128,7 @@ class RedisLink implements Link {
     let answered = false
     let late = false
     const deadline = Math.min(...turn.parts.map((part) => part.withinMs))
-    const timer = setTimeout(() => {
+    const expire = () => {
       if (answered) return
       late = true
       this.#late++
@@ -134,7 +136,9 @@ class RedisLink implements Link {
       this.#lastError = error
       if (this.#late === 1) this.#options.onDown(error)
       for (const part of turn.parts) part.reject(error)
-    }, deadline)
+    }
+    // Where this process was busy until now, the answer may be here and not read yet: that comes before.
+    const timer = setTimeout(() => setImmediate(expire), deadline)
     const settle = () => {
       answered = true
       clearTimeout(timer)
@@ -181,10 +185,14 @@ class RedisLink implements Link {
       this.#lane = lane
       this.#failures = 0
       this.#late = 0
+      this.#told.clear()
     } catch (error) {
       lane?.close()
       this.#lastError = error as Error
       this.#failures++
+      // Attempts go on and on: each reason is told once.
+      if (!this.#closed && !this.#told.has(this.#lastError.message)) this.#options.onDown(this.#lastError)
+      this.#told.add(this.#lastError.message)
       this.#again()
       throw error
     }
@@ -195,6 +203,7 @@ class RedisLink implements Link {
     this.#lane = null
     this.#lastError = error
     this.#failures = 1
+    this.#told.add(error.message)
     this.#options.onDown(error)
     this.#again()
   }

@@ -1,4 +1,5 @@
 // What a loader says of its value while it runs, and the bounds of its time.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { CachectlError } from '../core/errors.ts'
 import { formatDuration } from '../core/units.ts'
 import type { LoadControl, Policy } from './kernel.ts'
@@ -79,19 +80,44 @@ export async function runLoader<T>(
   }
 }
 
+export interface Gate {
+  /** Runs the load of a source when a place is free. */
+  through<T>(work: () => Promise<T>): Promise<T>
+  /** Where the caller runs in such a load, its place is another's while it waits: of loads within loads each would wait for a place that the other has. */
+  aside<T>(wait: () => Promise<T>): Promise<T>
+}
+
 /** Lets so many through at once; the others wait for their turn. */
-export function createGate(places: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let free = places
+export function createGate(places: number): Gate {
+  const holders = new AsyncLocalStorage<{ waits: number }>()
   const waiting: (() => void)[] = []
-  return async (work) => {
-    if (free > 0) free--
-    else await new Promise<void>((resolve) => waiting.push(resolve))
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next) next()
-      else free++
-    }
+  let free = places
+  const give = () => {
+    free++
+    if (free <= 0 || waiting.length === 0) return
+    free--
+    waiting.shift()?.()
+  }
+  return {
+    async through(work) {
+      if (free > 0) free--
+      else await new Promise<void>((resolve) => waiting.push(resolve))
+      try {
+        return await holders.run({ waits: 0 }, work)
+      } finally {
+        give()
+      }
+    },
+    async aside(wait) {
+      const holder = holders.getStore()
+      if (holder === undefined) return wait()
+      if (holder.waits++ === 0) give()
+      try {
+        return await wait()
+      } finally {
+        // Taken back at once: who goes on is not to wait twice, and a place too many is used for a moment.
+        if (--holder.waits === 0) free--
+      }
+    },
   }
 }

@@ -47,7 +47,10 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
   const until = () => performance.now() + context.deadlineMs
   const look = (places: readonly Place[], policy: Policy, withLease: (key: string) => boolean): Promise<Looked[]> =>
     reader.look(places, policy, { until: until(), withLease }).catch((error) => {
-      throw away(error)
+      const reason = away(error)
+      // Redis is there and refuses: nobody else would tell.
+      if (reason instanceof Away && context.link.up) context.report(error)
+      throw reason
     })
 
   const nearby = (place: Place, policy: Policy): Found | null => {
@@ -84,8 +87,13 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     const { createdAtMs, sourceVersion } = entry.header
     if (accept !== null && !(await accept({ createdAtMs, sourceVersion }))) return null
     if (check === null) return entry
-    const checked = await check(entry.value)
-    return checked === null ? null : { ...entry, value: checked.value }
+    try {
+      const checked = await check(entry.value)
+      return checked === null ? null : { ...entry, value: checked.value }
+    } catch (error) {
+      context.report(error)
+      return null
+    }
   }
 
   const found = (hit: Found['hit'], { key }: Looked, { header, value }: GoodEntry, policy: Policy): Found => {
@@ -211,7 +219,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     for (let at = 0; at < pending.length; at++)
       settle(pending[at] as Asked, looked[at] as Looked, entries[at] ?? null, round)
     if (round.leads.length > 0) inBackground(leadGroup(context, round.leads, leadOptions(policy, load, 'wait')))
-    if (round.waits.length > 0) await settleAll(round.waits)
+    if (round.waits.length > 0) await context.gate.aside(() => settleAll(round.waits))
     return round.again
   }
 
@@ -257,7 +265,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
       )
     }
     if (leads.length > 0) {
-      const work = context.throttle(() => loadUnleased(context, leads, leadOptions(policy, load, 'wait')))
+      const work = context.gate.through(() => loadUnleased(context, leads, leadOptions(policy, load, 'wait')))
       work
         .catch((error) => {
           for (const one of leads) one.flight.fail(error)
@@ -266,7 +274,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
           for (const one of leads) unleased.end(one.key, one.flight)
         })
     }
-    await settleAll(waits)
+    await context.gate.aside(() => settleAll(waits))
     return again
   }
 
@@ -311,7 +319,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
           const { key } = looked
           const leading = lead(asked, { ...looked, entry: null })
           inBackground(leadGroup(context, [leading], leadOptions(policy, one, 'take')))
-          const outcome = await leading.flight.outcome
+          const outcome = await context.gate.aside(() => leading.flight.outcome)
           near?.drop({ keys: [key], stamps: [], bumped: false, pattern: null })
           if (outcome.kind === 'value') return arrived(key, outcome.take())
         }
