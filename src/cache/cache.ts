@@ -1,6 +1,7 @@
 // The cache as an application has it: one object of all surfaces, for everybody or for one tenant.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { CachectlError } from '../core/errors.ts'
+import { idText } from '../core/key.ts'
 import { createDirect, type Direct } from './direct.ts'
 import { createFragments, type Fragment } from './fragments.ts'
 import { createFunctions, type Functions, type Registered } from './functions.ts'
@@ -77,7 +78,7 @@ export function createCacheOf<Http>({ kernel, http }: CacheParts<Http>): Cache<s
       },
       invalidateOnChange: async (name, id, updatedAt) => models.model(name).invalidateOnChange(id, updatedAt),
       user: (id) => ({
-        invalidate: async () => on.invalidate({ stamps: stampsOf([`user:${id}`], surface.tenant()) }),
+        invalidate: async () => on.invalidate({ stamps: stampsOf([`user:${idText(id)}`], surface.tenant()) }),
       }),
       tenant: (id) => handle(on, tenantText(root, id)),
       runWithTenant: (id, work) =>
@@ -103,6 +104,7 @@ const TARGETS = ['key', 'tag', 'model', 'tenant', 'namespace', 'subject', 'patte
 
 function checkTarget(target: unknown): void {
   const names = typeof target === 'object' && target !== null ? Object.keys(target).filter((name) => name !== 'id') : []
-  if (names.length === 1 && TARGETS.includes(names[0] as string)) return
+  const aimed = names.length === 1 && TARGETS.includes(names[0] as string)
+  if (aimed && (names[0] === 'model' || !Object.hasOwn(target as object, 'id'))) return
   throw new CachectlError('USAGE', 'invalidate was given no target', { hint: `give one of: ${TARGETS.join(', ')}` })
 }

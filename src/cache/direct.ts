@@ -102,6 +102,7 @@ export function createDirect(surface: Surface): Direct<string> {
       return (options?.as === 'hit' ? hitOf(found) : found.value) as never
     },
     async getMany<T>(name: string, paths: readonly Path[], options?: CallOptions) {
+      checkMany(paths, options)
       if (isRaw(name)) return Promise.all(paths.map((path) => raw.get(name, path, options) as Promise<T>))
       const found = await kernel.read(
         paths.map((path) => place(name, path)),
@@ -136,11 +137,14 @@ export function createDirect(surface: Surface): Direct<string> {
       options?: CallOptions,
     ) {
       checkLoader(load)
+      checkMany(paths, options)
       const tenant = surface.tenant()
       const places = paths.map((path) => place(name, path))
       const found = await kernel.loadMany(places, policy(name, options), async (missing, control) => {
         const wanted = missing.map((index) => paths[index] as Path)
-        const values = await load(wanted, (path) => loaderContext(control(missing[wanted.indexOf(path)] ?? -1), tenant))
+        const values = await load(wanted, (path) =>
+          loaderContext(control(missing[indexIn(wanted, path)] as number), tenant),
+        )
         checkLoaded(values, wanted.length)
         return values
       })
@@ -168,7 +172,7 @@ export function placeOf(kernel: Kernel, namespace: string, path: Path, tenant: s
       hint: `use cache.model('${model.name}'), or another name in the path`,
     })
   namespaceOf(kernel.config, namespace)
-  return { namespace, subject, version: kernel.config.version, tenant, rest: rest.map(idText) }
+  return { namespace, subject: idText(subject), version: kernel.config.version, tenant, rest: rest.map(idText) }
 }
 
 /** Models by subject, of each config once. */
@@ -190,6 +194,24 @@ function checkLoader(load: unknown): void {
   if (typeof load === 'function') return
   throw new CachectlError('USAGE', 'the loader is no function', {
     hint: 'write `() => value`; options come behind the loader',
+  })
+}
+
+function checkMany(paths: unknown, options: object = {}): void {
+  if (!Array.isArray(paths))
+    throw new CachectlError('USAGE', 'the paths are no list', { hint: "write [['dashboard', 7], ['dashboard', 8]]" })
+  for (const name of ['validateWith', 'as'])
+    if (name in options)
+      throw new CachectlError('USAGE', `\`${name}\` is of one entry, and this call is of several`, {
+        hint: 'call get or getOrSet for each',
+      })
+}
+
+function indexIn(wanted: readonly Path[], path: Path): number {
+  const index = wanted.indexOf(path)
+  if (index >= 0) return index
+  throw new CachectlError('USAGE', 'a context was asked for by a path that is not one of the missing', {
+    hint: 'give the very path that the loader was given',
   })
 }
 

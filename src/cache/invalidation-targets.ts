@@ -1,6 +1,7 @@
 // What `cache.invalidate` can be aimed at, and the change that each is.
 import { CachectlError } from '../core/errors.ts'
-import { createKeys, type Scope } from '../core/key.ts'
+import { createKeys, idText, type Scope, scopeField } from '../core/key.ts'
+import { assertPattern } from '../core/pattern.ts'
 import { printable } from '../core/printable.ts'
 import type { Change, Kernel } from './kernel.ts'
 import { namespaceOf, stampsOf } from './policy.ts'
@@ -23,9 +24,20 @@ export function changeOf(
   tenant: string | null,
 ): Change {
   if ('tag' in target) return { stamps: stampsOf(typeof target.tag === 'string' ? [target.tag] : target.tag, tenant) }
-  if ('pattern' in target) return { pattern: { glob: target.pattern, tenant } }
-  if ('key' in target) return keyChange(kernel, target.key, tenant)
-  return { scopes: [scopeOf(kernel, target, tenant)] }
+  if ('pattern' in target) {
+    assertPattern(textOf(target.pattern, 'pattern'))
+    return { pattern: { glob: target.pattern, tenant } }
+  }
+  if ('key' in target) return keyChange(kernel, textOf(target.key, 'key'), tenant)
+  const scope = scopeOf(kernel, target, tenant)
+  // Refused at once, whether Redis is there or not.
+  scopeField(scope)
+  return { scopes: [scope] }
+}
+
+function textOf(given: unknown, what: string): string {
+  if (typeof given === 'string') return given
+  throw new CachectlError('USAGE', `the ${what} to invalidate is no text`)
 }
 
 function scopeOf(
@@ -34,12 +46,13 @@ function scopeOf(
   tenant: string | null,
 ): Scope {
   if ('tenant' in target) {
-    if (tenant !== null && target.tenant !== tenant)
-      throw new CachectlError('USAGE', `tenant ${printable(target.tenant)} is not the one of this handle`)
-    return { kind: 'tenant', tenant: target.tenant }
+    const named = idText(target.tenant)
+    if (tenant !== null && named !== tenant)
+      throw new CachectlError('USAGE', `tenant ${printable(named)} is not the one of this handle`)
+    return { kind: 'tenant', tenant: named }
   }
   if ('subject' in target) {
-    const { subject } = target
+    const subject = textOf(target.subject, 'subject')
     return tenant === null ? { kind: 'subject', subject } : { kind: 'tenant-subject', tenant, subject }
   }
   if (tenant !== null)

@@ -59,6 +59,7 @@ export function policyOf(
   tenant: string | null = null,
   model?: Pick<ResolvedModel, 'graceMs' | 'jitter'>,
 ): Policy {
+  checkOptions(options)
   const { compress, negativeTtl, timeout } = options
   return {
     ttlMs: options.ttl === undefined ? namespace.ttlMs : ttlMsOf(options.ttl),
@@ -78,8 +79,29 @@ export function policyOf(
   }
 }
 
-/** Names of the stamps of these tags, each once. */
+/** What JavaScript gave would be passed over in silence otherwise, or break in the depths. */
+function checkOptions(options: CallOptions): void {
+  const { jitter, beta, timeout, validateWith } = options
+  if (typeof options !== 'object') throw usage('the options of a call are no object', "write `{ ttl: '5m' }`")
+  if (jitter !== undefined && !(jitter >= 0 && jitter <= 0.5))
+    throw usage(`\`jitter\` is ${String(jitter)}`, 'give a share of the TTL from 0 to 0.5')
+  if (beta !== undefined && !(beta >= 0 && beta < Number.POSITIVE_INFINITY))
+    throw usage(`\`beta\` is ${String(beta)}`, 'give 0, 1, or more to refresh earlier')
+  if (timeout !== undefined && (typeof timeout !== 'object' || timeout === null))
+    throw usage('`timeout` is no object', "write `timeout: { hard: '5s' }`, or `soft`")
+  if (validateWith !== undefined && typeof validateWith !== 'function')
+    throw usage('`validateWith` is no function', 'give one that asks the source for its version: `() => updatedAt`')
+}
+
+function usage(message: string, hint: string): CachectlError {
+  return new CachectlError('USAGE', message, { hint })
+}
+
+/** Names of the stamps of these tags, each once. @throws CachectlError USAGE, KEY_INVALID for what are no tags */
 export function stampsOf(tags: readonly string[], tenant: string | null): string[] {
+  // a text would be taken for the list of its characters
+  if (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string'))
+    throw usage('tags are no list of texts', "write `tags: ['org:7']`")
   return [...new Set(tags)].map((tag) => stampName('tag', tag, tenant))
 }
 

@@ -26,6 +26,7 @@ const SIZE_UNITS: Readonly<Record<string, number>> = { b: 1, kb: 1024, mb: 1024 
  * @throws CachectlError USAGE that says what to write
  */
 export function parseDuration(text: string): number {
+  if (typeof text !== 'string') throw notText(text, 'a duration', 's')
   const trimmed = text.trim()
   if (/^\d+(\.\d+)?$/.test(trimmed)) {
     throw usage(
@@ -69,11 +70,19 @@ function pair(ms: number, largeMs: number, large: string, smallMs: number, small
   return rest === 0 ? `${count} ${large}` : `${count}${large} ${rest}${small}`
 }
 
+/** Of what JavaScript gave in its place. */
+function notText(given: unknown, what: string, unit: string): CachectlError {
+  const example = typeof given === 'number' && given >= 0 && given < 1e15 ? `${given}${unit}` : `10${unit}`
+  const shown = typeof given === 'number' ? String(given) : given === null ? 'null' : `a value of type ${typeof given}`
+  return usage(`${shown} is not ${what}: write text with a unit, as "${example}"`)
+}
+
 /**
  * Bytes of `'512b'`, `'4kb'`, `'1.5mb'`, `'2gb'`, `'1tb'`, in upper or lower case; 1 kb is 1,024 bytes; rounded to a whole byte.
  * @throws CachectlError USAGE that says what to write
  */
 export function parseSize(text: string): number {
+  if (typeof text !== 'string') throw notText(text, 'a size', 'mb')
   const trimmed = text.trim()
   const match = /^(\d{1,15}(?:\.\d{1,9})?)\s*([a-z]*)$/i.exec(trimmed)
   const [, amount = '', unit = ''] = match ?? []
