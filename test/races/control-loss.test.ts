@@ -1,0 +1,174 @@
+// Guarantee 1 while what it stands on is lost: leases lapse under the loader, control data is deleted or evicted, connections that tell of invalidations
+// are cut, a loader is stopped beyond its lease. Whatever is lost costs loads, and brings nothing old back.
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { seed } from '../seed.ts'
+import { startRedis } from '../servers.ts'
+import { trialsIn, violationsOf } from './history.ts'
+import {
+  closeCaches,
+  openCaches,
+  runTrials,
+  type Scene,
+  startWorkers,
+  TRIALS,
+  type TrialsOptions,
+  type Worker,
+} from './processes.ts'
+import { KINDS, type Kind } from './trial.ts'
+
+let scene: Scene
+
+beforeAll(async () => {
+  const [redis, truth, workers] = await Promise.all([startRedis(), startRedis(), startWorkers(2)])
+  scene = { redis, truth, workers }
+})
+afterAll(async () => {
+  await Promise.all(scene.workers.map((worker) => worker.kill()))
+  await Promise.all([scene.redis.stop(), scene.truth.stop()])
+})
+
+/** The keys of control data of one kind, as they are at this moment. */
+const keysOf = async (pattern: string): Promise<string[]> => {
+  const [, keys] = (await scene.redis.call('SCAN', 0, 'MATCH', pattern, 'COUNT', 10_000)) as [string, string[]]
+  return keys
+}
+
+const lose = (pattern: string): NonNullable<TrialsOptions['chaos']> => {
+  return async (prefix, random) => {
+    const keys = await keysOf(prefix + pattern)
+    const key = keys[Math.floor(random() * keys.length)]
+    if (key !== undefined) await scene.redis.call('DEL', key)
+  }
+}
+
+const lapse: NonNullable<TrialsOptions['chaos']> = async (prefix, random) => {
+  for (const key of await keysOf(`${prefix}~lease:*`)) if (random() < 0.3) await scene.redis.call('PEXPIRE', key, 1)
+}
+
+const cut = (type: 'pubsub' | 'normal', everyMs: number): NonNullable<TrialsOptions['chaos']> => {
+  return async () => {
+    await pause(everyMs)
+    await scene.redis.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')
+  }
+}
+
+/** A global bump is everybody's: of one trial in thirty. */
+const LOCAL = KINDS.filter((kind) => kind !== 'global')
+const anyKind = (trial: number): Kind => (trial % 30 === 29 ? 'global' : (LOCAL[trial % LOCAL.length] as Kind))
+
+describe(`nothing old comes back (seed ${seed}, ${TRIALS} trials each)`, () => {
+  const LOSSES: [string, NonNullable<TrialsOptions['chaos']>][] = [
+    ['leases lapse under their loaders', lapse],
+    ['the revision is lost', lose('~revision')],
+    ['the generations are lost', lose('~generations')],
+    ['stamps are lost', lose('~stamp:*')],
+    ['the log of stamps is lost', lose('~stamp-log')],
+    ['fences are lost', lose('~fence:*')],
+    ['leases are lost', lose('~lease:*')],
+    ['the hash of processes is lost', lose('~processes')],
+    ['any control data is lost', lose('~*')],
+    ['the connections that tell of invalidations are cut', cut('pubsub', 250)],
+    ['the connections that read are cut', cut('normal', 250)],
+  ]
+  for (const l1 of [false, true]) {
+    for (const [name, chaos] of LOSSES) {
+      it(`while ${name}${l1 ? ', with L1' : ''}`, { timeout: 300_000 }, async () => {
+        const history = await runTrials(scene, {
+          kind: anyKind,
+          trials: TRIALS,
+          chaos,
+          pauseMs: l1 ? 80 : 20,
+          durationMs: 200,
+          open: { l1 },
+        })
+        expect(violationsOf(history).slice(0, 3)).toEqual([])
+        expect(history.invalidations).toHaveLength(TRIALS * 2 * scene.workers.length)
+        // Most of them were applied while it happened, and entries lived long enough to be found.
+        expect(history.invalidations.filter(({ status }) => status === 'applied').length).toBeGreaterThan(TRIALS)
+        expect(history.loads).toBeLessThan(history.reads.length * 0.7)
+        if (l1) expect(history.nearHits).toBeGreaterThan(0)
+      })
+    }
+  }
+
+  it('while memory is short and keys are evicted', { timeout: 300_000 }, async () => {
+    const full = await startRedis({ args: ['--maxmemory', '3mb', '--maxmemory-policy', 'allkeys-lru'] })
+    try {
+      const filler = 'x'.repeat(2_000)
+      const fill: TrialsOptions['chaos'] = async (_, random) => {
+        for (let count = 0; count < 20; count++) await full.call('SET', `filler${Math.floor(random() * 5_000)}`, filler)
+      }
+      for (const l1 of [false, true]) {
+        const options = { kind: anyKind, trials: TRIALS, chaos: fill, open: { l1 } }
+        const history = await runTrials({ ...scene, redis: full }, options)
+        expect(violationsOf(history).slice(0, 3)).toEqual([])
+        const stats = String(await full.call('INFO', 'stats'))
+        expect(Number(/evicted_keys:(\d+)/.exec(stats)?.[1])).toBeGreaterThan(TRIALS)
+      }
+    } finally {
+      await full.stop()
+    }
+  })
+
+  /** What one process gives of what it has in its memory, when another one has invalidated it after the connection that tells of that was cut. */
+  const readAfterCut = async (mutant: 'deaf L1' | null): Promise<unknown> => {
+    await openCaches(scene, { l1: true, mutant })
+    const [holder, writer] = scene.workers as [Worker, Worker]
+    await expect.poll(async () => (await holder.read(1, 0)).tier, { interval: 5 }).toBe('l1')
+    await scene.redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub')
+    expect((await writer.write(1)).status).toBe('applied')
+    const { value } = await holder.read(1, 0)
+    await closeCaches(scene)
+    return value
+  }
+
+  it('when a push is lost', { timeout: 300_000 }, async () => {
+    for (let count = 0; count < TRIALS / 6; count++) expect(await readAfterCut(null)).toEqual({ of: 1, version: 1 })
+    // The naive variant trusts its copy.
+    expect(await readAfterCut('deaf L1')).toEqual({ of: 1, version: 0 })
+  })
+
+  it('when a loader is stopped for longer than its lease', { timeout: 60_000 }, async () => {
+    await openCaches(scene)
+    const [loader, other] = scene.workers as [Worker, Worker]
+    const loading = loader.read(1, 300)
+    await expect.poll(() => keysOf('*~lease:*')).toHaveLength(1)
+    await pause(50)
+    loader.signal('SIGSTOP')
+    // Its lease lapses; whoever waited for it loads anew, after a change that nobody told of.
+    expect((await other.read(1, 0)).value).toEqual({ of: 1, version: 0 })
+    const { status } = await other.write(1)
+    expect(status).toBe('applied')
+    expect((await other.read(1, 0)).value).toEqual({ of: 1, version: 1 })
+    loader.signal('SIGCONT')
+    // It began before: it may have what it loaded, and nobody else may.
+    expect((await loading).value).toEqual({ of: 1, version: 0 })
+    await pause(50)
+    for (const worker of scene.workers) expect((await worker.read(1, 0)).value).toEqual({ of: 1, version: 1 })
+    await closeCaches(scene)
+  })
+})
+
+describe(`naive variants are caught (seed ${seed})`, () => {
+  const MUTANTS: [string, TrialsOptions][] = [
+    ['plain fill', { kind: 'key', trials: 60, chaos: lapse, open: { mutant: 'plain fill' } }],
+    [
+      'generations begin at 1',
+      {
+        kind: 'subject',
+        trials: 60,
+        writes: 4,
+        chaos: lose('~generations'),
+        open: { mutant: 'generations begin at 1' },
+      },
+    ],
+    ['stamps begin at 0', { kind: 'tag', trials: 60, chaos: lose('~stamp:*'), open: { mutant: 'stamps begin at 0' } }],
+  ]
+  for (const [name, options] of MUTANTS) {
+    it(name, async () => {
+      const history = await runTrials(scene, options)
+      expect(trialsIn(violationsOf(history))).toBeGreaterThan(0)
+    })
+  }
+})

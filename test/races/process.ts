@@ -1,0 +1,217 @@
+// One process of a test: its own kernel on the servers that it is told, and commands over IPC.
+import { setTimeout as pause } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { openBus } from '../../src/adapters/redis/bus.ts'
+import { openStore } from '../../src/adapters/redis/store.ts'
+import { createKernel } from '../../src/cache/create-kernel.ts'
+import { createNear } from '../../src/cache/near.ts'
+import type { ResolvedConfig, ResolvedNamespace } from '../../src/config/resolved.ts'
+import { openKernel } from '../../src/open-kernel.ts'
+import { aConfig, aNamespace } from '../resolved.ts'
+import { type History, joinHistories, monotonicMs } from './history.ts'
+import { deafen, type MutantName, mutateLane } from './mutants.ts'
+import { createNaiveCache, type NaiveName } from './naive-cache.ts'
+import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, type Truth } from './trial.ts'
+
+export interface OpenOptions {
+  url: string
+  /** of the server that holds the source */
+  truthUrl: string
+  prefix: string
+  process: number
+  l1: boolean
+  heartbeatMs: number
+  deadlineMs: number
+  mutant: MutantName | NaiveName | null
+}
+
+export interface Answer {
+  value: unknown
+  tier: string | null
+  tookMs: number
+}
+
+export interface Commands {
+  open(options: OpenOptions): Promise<void>
+  trials(plans: readonly Plan[]): Promise<History>
+  last(plans: readonly Plan[]): Promise<History>
+  /** So many callers at once of one entry, whose load takes so long; how often it was loaded here. */
+  stampede(trial: number, callers: number, loadMs: number): Promise<{ loads: number; values: number }>
+  /** One read, whose load takes so long. */
+  read(trial: number, loadMs: number): Promise<Answer>
+  /** Changes the source and invalidates. */
+  write(trial: number): Promise<{ status: string; version: number; tookMs: number }>
+  /** Reads of this tenant for so long, each of what the tenants share by name; how many gave another tenant's value. */
+  tenant(tenant: string, forMs: number, subjects: number): Promise<{ reads: number; crossed: number }>
+  errors(): Promise<string[]>
+  close(): Promise<void>
+}
+
+const NAIVE: readonly string[] = ['any flight', 'time of tag', 'members of tag']
+let cache: (Tried & { close(): Promise<void> }) | null = null
+let truth: (Truth & { close(): void }) | null = null
+let opened: OpenOptions
+const errors: string[] = []
+
+function configOf({ url, prefix, l1 }: OpenOptions): ResolvedConfig {
+  const near = l1 ? { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024 } : null
+  const namespaces: Record<string, ResolvedNamespace> = {}
+  for (let index = 0; index < NAMESPACES; index++) namespaces[`n${index}`] = aNamespace(`n${index}`, { l1: near })
+  return aConfig(url, [], { prefix, namespaces, tenantLabel: 'org' })
+}
+
+function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
+  const { url, prefix, mutant, heartbeatMs, deadlineMs } = options
+  const onError = (error: unknown) => void errors.push(String(error))
+  const config = configOf(options)
+  if (mutant === null) return openKernel(config, { heartbeatMs, deadlineMs, onError })
+  if (NAIVE.includes(mutant)) {
+    const redis = new Redis({ path: url.replace(/^unix:/, '') })
+    return { ...createNaiveCache(redis, prefix, mutant as NaiveName), close: async () => redis.disconnect() }
+  }
+  const name = mutant as MutantName
+  const target = { url, from: 'the test', tls: null }
+  const timeouts = { connectTimeoutMs: 2_000, replyTimeoutMs: 2_000 }
+  const store = openStore(target, timeouts)
+  const open: Parameters<typeof deafen>[0] = (bus, listener) => openBus(target, { ...bus, ...timeouts }, listener)
+  const kernel = createKernel({
+    config,
+    near: createNear({
+      config,
+      clock: Date,
+      heartbeatMs,
+      openBus: name === 'deaf L1' ? deafen(open) : open,
+      report: onError,
+    }),
+    openLane: async () => {
+      const [master] = await store.masters()
+      if (master === undefined) throw new Error('there is no server')
+      return mutateLane(await master.lane(), name)
+    },
+    clock: Date,
+    random: Math.random,
+    counters: { count: () => {}, group: () => ({ count: () => {} }) },
+    deadlineMs,
+    sourceConcurrency: 64,
+    production: false,
+    strict: false,
+    onError,
+  })
+  return {
+    ...kernel,
+    async close() {
+      await kernel.close()
+      await store.close()
+    },
+  }
+}
+
+function openTruth(url: string): Truth & { close(): void } {
+  const redis = new Redis({ path: url.replace(/^unix:/, ''), enableAutoPipelining: true })
+  return {
+    read: async (trial) => Number((await redis.get(`${trial}`)) ?? 0),
+    write: (trial) => redis.incr(`${trial}`),
+    close: () => redis.disconnect(),
+  }
+}
+
+function part() {
+  if (cache === null || truth === null) throw new Error('nothing is open')
+  return { cache, truth, process: opened.process, prefix: opened.prefix }
+}
+
+const POLICY = {
+  ttlMs: 600_000,
+  graceMs: 0,
+  jitter: 0,
+  compressAboveBytes: null,
+  negativeTtlMs: null,
+  beta: 0,
+  softTimeoutMs: null,
+  hardTimeoutMs: null,
+  stamps: [],
+  clone: false,
+  check: null,
+  accept: null,
+} as const
+
+const commands: Commands = {
+  async open(options) {
+    opened = options
+    truth = openTruth(options.truthUrl)
+    cache = openCache(options)
+  },
+  trials: async (plans) => joinHistories(await Promise.all(plans.map((plan) => runTrial(plan, part())))),
+  last: async (plans) => joinHistories(await Promise.all(plans.map((plan) => lastRead(plan, part())))),
+  async stampede(trial, callers, loadMs) {
+    const { cache } = part()
+    let loads = 0
+    const load = async () => {
+      loads++
+      await pause(loadMs)
+      return { of: trial }
+    }
+    const call = () => cache.load(placeOf({ trial, kind: 'key' }), POLICY, load)
+    const found = await Promise.all(Array.from({ length: callers }, call))
+    return { loads, values: found.filter(({ value }) => (value as { of: number }).of === trial).length }
+  },
+  async read(trial, loadMs) {
+    const { cache, truth } = part()
+    const startMs = monotonicMs()
+    const { tier, value } = await cache.load(placeOf({ trial, kind: 'key' }), POLICY, async () => {
+      const version = await truth.read(trial)
+      await pause(loadMs)
+      return { of: trial, version }
+    })
+    return { value, tier, tookMs: monotonicMs() - startMs }
+  },
+  async write(trial) {
+    const { cache, truth } = part()
+    const version = await truth.write(trial)
+    const startMs = monotonicMs()
+    const { status } = await cache.invalidate({ entries: [placeOf({ trial, kind: 'key' })] })
+    return { status, version, tookMs: monotonicMs() - startMs }
+  },
+  async tenant(tenant, forMs, subjects) {
+    const { cache } = part()
+    const endMs = monotonicMs() + forMs
+    let reads = 0
+    let crossed = 0
+    const one = async (reader: number) => {
+      for (let turn = reader; monotonicMs() < endMs; turn++) {
+        const number = turn % subjects
+        const place = { namespace: `n${number % NAMESPACES}`, subject: `s${number}`, version: '1', tenant, rest: ['1'] }
+        const found = await cache.load(place, { ...POLICY, stamps: [`tag:${number}`] }, async () => {
+          await pause(Math.random() * 5)
+          return { tenant, number }
+        })
+        const value = found.value as { tenant: string; number: number }
+        reads++
+        if (value.tenant !== tenant || value.number !== number) crossed++
+        if (turn % 17 === 0) await cache.invalidate({ entries: [place] })
+        if (turn % 191 === 0) await cache.invalidate({ scopes: [{ kind: 'tenant', tenant }] })
+      }
+    }
+    await Promise.all(Array.from({ length: 8 }, (_, reader) => one(reader)))
+    return { reads, crossed }
+  },
+  errors: async () => errors.splice(0),
+  async close() {
+    await cache?.close()
+    truth?.close()
+    cache = null
+    truth = null
+  },
+}
+
+process.on('message', ({ id, name, args }: { id: number; name: keyof Commands; args: never[] }) => {
+  const run = commands[name] as (...args: never[]) => Promise<unknown>
+  run(...args).then(
+    (result) => process.send?.({ id, result }),
+    (error: unknown) => process.send?.({ id, error: error instanceof Error ? error.stack : String(error) }),
+  )
+})
+process.on('unhandledRejection', (error) => {
+  process.send?.({ id: -1, error: `an unhandled rejection: ${error instanceof Error ? error.stack : String(error)}` })
+})
+process.on('disconnect', () => process.exit())
