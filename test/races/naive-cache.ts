@@ -5,15 +5,16 @@ import type { Found, LoadControl, Place } from '../../src/cache/kernel.ts'
 import { FILL_LEASED } from '../../src/core/lease-script.ts'
 import type { Tried } from './trial.ts'
 
-export type NaiveName = 'any flight' | 'time of tag' | 'members of tag'
+export const NAIVE_NAMES = ['any flight', 'time of tag', 'members of tag', 'no tenant'] as const
+export type NaiveName = (typeof NAIVE_NAMES)[number]
 
 /**
  * `any flight`: leases guard what is written, and who comes while a load is under way is given what it loads. `time of tag`: an entry is good if it is
- * younger than the last invalidation of its tag. `members of tag`: a set of its keys, which are deleted.
+ * younger than the last invalidation of its tag. `members of tag`: a set of its keys, which are deleted. `no tenant`: its keys are without.
  */
 export function createNaiveCache(redis: Redis, prefix: string, name: NaiveName): Tried {
   const underWay = new Map<string, Promise<unknown>>()
-  const keyOf = (place: Place) => `${prefix}:${placeId(place)}`
+  const keyOf = (place: Place) => `${prefix}:${placeId(name === 'no tenant' ? { ...place, tenant: null } : place)}`
   const found = (value: unknown): Found => ({
     hit: 'fresh',
     value,

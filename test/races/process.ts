@@ -10,7 +10,7 @@ import { openKernel } from '../../src/open-kernel.ts'
 import { aConfig, aNamespace } from '../resolved.ts'
 import { type History, joinHistories, monotonicMs } from './history.ts'
 import { deafen, type MutantName, mutateLane } from './mutants.ts'
-import { createNaiveCache, type NaiveName } from './naive-cache.ts'
+import { createNaiveCache, NAIVE_NAMES, type NaiveName } from './naive-cache.ts'
 import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, type Truth } from './trial.ts'
 
 export interface OpenOptions {
@@ -47,7 +47,7 @@ export interface Commands {
   close(): Promise<void>
 }
 
-const NAIVE: readonly string[] = ['any flight', 'time of tag', 'members of tag']
+const NAIVE: readonly string[] = NAIVE_NAMES
 let cache: (Tried & { close(): Promise<void> }) | null = null
 let truth: (Truth & { close(): void }) | null = null
 let opened: OpenOptions
