@@ -198,26 +198,29 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       const mirror = await reader.mirror(limit)
       const names = [...new Set(writes.flatMap((write) => write.policy.stamps))]
       const stamps = await captureStamps(link, prefix, names, writes, deadlineMs)
-      const encoded = writes.flatMap((write) => {
-        const entry = encodeWrite(write, stamps, mirror.incarnation)
-        return entry === null ? [] : [{ key: mirror.keyOf(write.place), entry, place: write.place }]
-      })
+      const encoded = writes.map((write) => ({
+        key: mirror.keyOf(write.place),
+        entry: encodeWrite(write, stamps, mirror.incarnation),
+        place: write.place,
+      }))
       const replies = await link.run((page) => {
         page.add('GET', revisionKey(prefix))
         for (const { key, entry } of encoded) {
           // A load under way is older than what is written here.
           page.add('UNLINK', leaseKey(prefix, key))
-          page.addSet(key, entry.bytes, entry.ttlMs, false, entry.sizeBytes)
+          // What is not cached must not leave in its place what was there before.
+          if (entry === null) page.add('UNLINK', key)
+          else page.addSet(key, entry.bytes, entry.ttlMs, false, entry.sizeBytes)
         }
       }, deadlineMs)
       const failed = failedReply(replies)
       if (failed) throw failed
-      for (const { place, key } of encoded) {
+      for (const { place, key, entry } of encoded) {
         flights.forget(key)
-        counters.count('set', place)
+        if (entry !== null) counters.count('set', place)
       }
       near?.drop({ keys: encoded.map(({ key }) => key), stamps: [], bumped: false, pattern: null })
-      if (String(replies[0]) === mirror.revision) return encoded.length === writes.length
+      if (String(replies[0]) === mirror.revision) return encoded.every(({ entry }) => entry !== null)
       await control.sync((build) => link.run(build, deadlineMs))
     }
     return false
