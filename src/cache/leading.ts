@@ -35,8 +35,8 @@ export interface Lead {
   index: number
   /** what is there and is not good enough */
   stale: LoadControl['stale']
-  /** when that was made; what is found to be newer was loaded by somebody else meanwhile */
-  staleSinceMs: number | null
+  /** when what was there was made, good or not; what is found to be another was loaded by somebody else meanwhile */
+  seenMs: number | null
 }
 
 export interface LeadContext
@@ -123,12 +123,9 @@ async function acquire(context: LeadContext, leads: readonly Lead[], options: Le
     flight.stamps = stamps
     const acquired = replies[index] !== null
     const found = options.lease === 'take' ? null : reader.judge(entries[index] ?? null, mirror, place)
-    const good =
-      found !== null &&
-      found.header.createdAtMs !== lead.staleSinceMs &&
-      stampsAre(found.header.tags, stamps) &&
-      (await options.accepts(found))
-    if (good && found.state === 'fresh' && !moved) flight.land({ kind: 'value', take: () => arrivedFrom(found) })
+    const good = found !== null && (await isGood(found, lead, stamps, options))
+    if (good === true && found?.state === 'fresh' && !moved)
+      flight.land({ kind: 'value', take: () => arrivedFrom(found) })
     if (acquired && (good || moved)) release(context, [lead])
     else if (acquired) ours.push(lead)
     else if (!moved && !good && options.lease === 'wait') {
@@ -137,6 +134,19 @@ async function acquire(context: LeadContext, leads: readonly Lead[], options: Le
     }
   }
   return { ours, others }
+}
+
+/** Whether what is there was loaded by somebody else since the look. `perhaps`: it holds stamps that were not read with it. */
+async function isGood(
+  found: GoodEntry,
+  { seenMs }: Lead,
+  stamps: ReadonlyMap<string, string>,
+  { accepts }: LeadOptions,
+): Promise<boolean | 'perhaps'> {
+  const { createdAtMs, tags } = found.header
+  if (createdAtMs === seenMs) return false
+  if (tags.some(({ tag }) => !stamps.has(tag))) return 'perhaps'
+  return stampsAre(tags, stamps) && (await accepts(found))
 }
 
 /** Another process loads it: lands when that is over, for a look of one's own. */

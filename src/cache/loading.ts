@@ -123,14 +123,14 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     background.add(settled)
   }
 
-  const lead = (asked: Asked, { key, mirror, entry }: Looked): Lead => ({
+  const lead = (asked: Asked, { key, mirror, entry, seenMs }: Looked): Lead => ({
     place: asked.place,
     key,
     mirror,
     flight: flights.begin(key, mirror.incarnation),
     index: asked.index,
     stale: entry === null ? null : { value: entry.value, sourceVersion: entry.header.sourceVersion },
-    staleSinceMs: entry?.header.createdAtMs ?? null,
+    seenMs,
   })
 
   const leadOptions = (policy: Policy, load: LoadMany, lease: LeadOptions['lease']): LeadOptions => ({
@@ -256,7 +256,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
       const flight = known ?? unleased.begin(id, null)
       if (known === undefined) {
         const mirror = null as unknown as Lead['mirror']
-        leads.push({ place: asked.place, key: id, mirror, flight, index: asked.index, stale: null, staleSinceMs: null })
+        leads.push({ place: asked.place, key: id, mirror, flight, index: asked.index, stale: null, seenMs: null })
       }
       waits.push(
         flight.outcome.then((outcome) => {

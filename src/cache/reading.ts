@@ -20,6 +20,8 @@ export interface Looked {
   key: string
   mirror: Mirror
   entry: GoodEntry | null
+  /** when what is there was made, also where its stamps do not hold */
+  seenMs: number | null
   /** of reads that asked for them */
   lease: string | null
   log: string | null
@@ -74,6 +76,7 @@ export function createReader({ config, link, control, clock, near, onUndecodable
   const revision = revisionKey(prefix)
   const logKey = stampLogKey(prefix)
   let turn: Turn | null = null
+  let syncing: Promise<Mirror> | null = null
 
   /** The values of these keys and of the revision, read together with all that is asked for in this turn. */
   const fetch = (keys: readonly string[], until: number, tracked: boolean): Promise<Values> => {
@@ -109,7 +112,15 @@ export function createReader({ config, link, control, clock, near, onUndecodable
     return byKey
   }
 
-  const sync = (until: number) => control.sync((build) => link.run(build, remaining(until)))
+  /** Once for all that ask before it is sent: after a bump they may be thousands. */
+  const sync = (until: number): Promise<Mirror> => {
+    if (syncing !== null) return syncing
+    process.nextTick(() => {
+      syncing = null
+    })
+    syncing = control.sync((build) => link.run(build, remaining(until)))
+    return syncing
+  }
 
   const judge: Reader['judge'] = (bytes, mirror, place) => {
     if (!Buffer.isBuffer(bytes)) return null
@@ -186,7 +197,7 @@ export function createReader({ config, link, control, clock, near, onUndecodable
       if (entry !== null && expected !== null && isNear(place))
         near?.keep(expected, place.namespace, key, { ...entry, sizeBytes: (bytes as Buffer).length })
       const lease = log === null ? null : textOf(values.get(leaseKey(prefix, key)))
-      return { key, mirror, entry, lease, log, stamps: captured }
+      return { key, mirror, entry, seenMs: good?.header.createdAtMs ?? null, lease, log, stamps: captured }
     })
   }
   const isNear = (place: Place): boolean => !!config.namespaces[place.namespace]?.l1
@@ -194,8 +205,12 @@ export function createReader({ config, link, control, clock, near, onUndecodable
   const mirrorOf = async (until: number) => control.current ?? (await sync(until))
   const lookAgain: Reader['look'] = async (places, policy, options) => {
     for (let attempts = 1; ; attempts++) {
-      const mirror = await sync(options.until)
-      const looked = await attempt(mirror, places, policy, options)
+      // What this process does until the turn ends is not the time of Redis.
+      const withinMs = remaining(options.until)
+      await new Promise<void>((resolve) => process.nextTick(resolve))
+      const until = performance.now() + withinMs
+      const mirror = await sync(until)
+      const looked = await attempt(mirror, places, policy, { ...options, until })
       if (looked !== null) return looked
       // Misses are true of any revision.
       if (attempts >= ATTEMPTS) return places.map((place) => nothing(mirror, place))
@@ -242,5 +257,5 @@ export function remaining(until: number): number {
 }
 
 function nothing(mirror: Mirror, place: Place): Looked {
-  return { key: mirror.keyOf(place), mirror, entry: null, lease: null, log: null, stamps: new Map() }
+  return { key: mirror.keyOf(place), mirror, entry: null, seenMs: null, lease: null, log: null, stamps: new Map() }
 }
