@@ -138,6 +138,30 @@ it('takes a schema that throws for one that the entry fails', async () => {
   expect(errors.map((error) => error.message)).toContain('no schema')
 })
 
+it('reads control data once for all calls of a turn that find it outdated', async () => {
+  const redis = await redisServer()
+  const { cache, errors } = open(redis.url, { deadline: '5s' })
+  const other = open(redis.url, { deadline: '5s' }).cache
+  const paths = Array.from({ length: 2_000 }, (_, id) => ['row', id] as const)
+  expect(
+    await cache.setMany(
+      'stats',
+      paths.map((path) => [path, path[1]] as const),
+    ),
+  ).toBe(true)
+  expect(await other.invalidate({ subject: 'another' })).toMatchObject({ status: 'applied' })
+  await redis.call('CONFIG', 'RESETSTAT')
+  let loads = 0
+  const values = await Promise.all(paths.map((path) => cache.getOrSet('stats', path, () => ++loads)))
+  const stats = String(await redis.call('INFO', 'commandstats'))
+  const reads = Number(/^cmdstat_hgetall:calls=(\d+)/m.exec(stats)?.[1] ?? 0)
+  expect({ loads, errors }).toEqual({ loads: 0, errors: [] })
+  expect(values).toEqual(paths.map(([, id]) => id))
+  // at least one: the bump was seen
+  expect(reads).toBeGreaterThan(0)
+  expect(reads).toBeLessThan(10)
+})
+
 // biome-ignore lint/suspicious/noExplicitAny: what JavaScript gives
 const nonsense: [string, (cache: any) => unknown, RegExp][] = [
   [
