@@ -4,6 +4,7 @@ import { Redis } from 'ioredis'
 import { openBus } from '../../src/adapters/redis/bus.ts'
 import { openStore } from '../../src/adapters/redis/store.ts'
 import { createKernel } from '../../src/cache/create-kernel.ts'
+import type { Load } from '../../src/cache/kernel.ts'
 import { createNear } from '../../src/cache/near.ts'
 import type { ResolvedConfig, ResolvedNamespace } from '../../src/config/resolved.ts'
 import { openKernel } from '../../src/open-kernel.ts'
@@ -35,8 +36,8 @@ export interface Commands {
   open(options: OpenOptions): Promise<void>
   trials(plans: readonly Plan[]): Promise<History>
   last(plans: readonly Plan[]): Promise<History>
-  /** So many callers at once of one entry, whose load takes so long; how often it was loaded here. */
-  stampede(trial: number, callers: number, loadMs: number): Promise<{ loads: number; values: number }>
+  /** So many callers at once of one entry, whose load takes so long, and names the tag; how often it was loaded here. */
+  stampede(trial: number, callers: number, loadMs: number, tag?: string): Promise<{ loads: number; values: number }>
   /** One read, whose load takes so long. */
   read(trial: number, loadMs: number): Promise<Answer>
   /** Changes the source and invalidates. */
@@ -143,11 +144,12 @@ const commands: Commands = {
   },
   trials: async (plans) => joinHistories(await Promise.all(plans.map((plan) => runTrial(plan, part())))),
   last: async (plans) => joinHistories(await Promise.all(plans.map((plan) => lastRead(plan, part())))),
-  async stampede(trial, callers, loadMs) {
+  async stampede(trial, callers, loadMs, tag) {
     const { cache } = part()
     let loads = 0
-    const load = async () => {
+    const load: Load = async (control) => {
       loads++
+      if (tag !== undefined) control.stamps([`tag:${tag}`])
       await pause(loadMs)
       return { of: trial }
     }

@@ -17,8 +17,8 @@ afterAll(async () => {
   await Promise.all([scene.redis.stop(), scene.truth.stop()])
 })
 
-const stampede = async (trial: number, callers: number, loadMs: number) => {
-  const all = await Promise.all(scene.workers.map((worker) => worker.stampede(trial, callers, loadMs)))
+const stampede = async (trial: number, callers: number, loadMs: number, tag?: string) => {
+  const all = await Promise.all(scene.workers.map((worker) => worker.stampede(trial, callers, loadMs, tag)))
   return {
     loads: all.reduce((sum, { loads }) => sum + loads, 0),
     values: all.reduce((sum, { values }) => sum + values, 0),
@@ -33,6 +33,16 @@ it(`${TRIALS} entries are loaded once each by callers of 4 processes, 500 of the
   for (let start = 1; start < TRIALS; start += 20) {
     const trials = Array.from({ length: Math.min(20, TRIALS - start) }, (_, index) => start + index)
     const seen = await Promise.all(trials.map((trial) => stampede(trial, 5, Math.random() * 30)))
+    expect(seen).toEqual(trials.map(() => ({ loads: 1, values: 20 })))
+  }
+  await closeCaches(scene)
+})
+
+it('also where the loader names tags', { timeout: 300_000 }, async () => {
+  await openCaches(scene)
+  for (let start = 0; start < TRIALS; start += 20) {
+    const trials = Array.from({ length: Math.min(20, TRIALS - start) }, (_, index) => start + index)
+    const seen = await Promise.all(trials.map((trial) => stampede(trial, 5, Math.random() * 30, `t${trial}`)))
     expect(seen).toEqual(trials.map(() => ({ loads: 1, values: 20 })))
   }
   await closeCaches(scene)
