@@ -4,9 +4,11 @@ import { copyValue } from '../core/shared-value.ts'
 import type { ControlMirror } from './control-mirror.ts'
 import { placeId } from './control-mirror.ts'
 import { refreshesEarly } from './encoding.ts'
+import { loadUnleased } from './filling.ts'
 import { type Arrived, createFlights, type Flight, mayShare } from './flights.ts'
 import type { Found, Kernel, LoadMany, Place, Policy } from './kernel.ts'
-import { type Lead, type LeadContext, type LeadOptions, leadGroup, loadUnleased } from './leading.ts'
+import type { Lead, LeadContext, LeadOptions } from './lead.ts'
+import { leadGroup } from './leading.ts'
 import type { GoodEntry, Looked } from './reading.ts'
 
 export interface Loading extends Pick<Kernel, 'read' | 'load' | 'loadMany' | 'refresh'> {
