@@ -106,10 +106,8 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     },
     resume: async (run) => tell(await catchUp(run)),
     inStep: () => backlog.size === 0,
-    onDown(error) {
-      near?.clear()
-      report(error)
-    },
+    // What is in memory stays for what is left of its heartbeat: whoever invalidates waits for that.
+    onDown: report,
   })
   near?.onBumped(() => control.outdated())
 

@@ -9,7 +9,7 @@ import type { LoadControl, Policy } from './kernel.ts'
 import type { Lead, LeadContext, LeadOptions } from './lead.ts'
 import { isReplica, release, renewing } from './leases.ts'
 import { failedReply } from './link.ts'
-import { createLoadControl, policyFor, runLoader, type Told } from './load-control.ts'
+import { createLoadControl, policyFor, runLoader, type Told, withinLoads } from './load-control.ts'
 import { textOf } from './reading.ts'
 import { newToken } from './token.ts'
 
@@ -36,9 +36,10 @@ async function runLoad(context: LeadContext, leads: readonly Lead[], options: Le
             return [lead.index, made.control]
           }),
         )
-        const loaded = await options.load(
-          leads.map((lead) => lead.index),
-          (index) => controls.get(index) as LoadControl,
+        const wanted = leads.map((lead) => lead.index)
+        const flights = leads.map((lead) => lead.flight)
+        const loaded = await withinLoads(flights, () =>
+          options.load(wanted, (index) => controls.get(index) as LoadControl),
         )
         return loaded as readonly unknown[]
       },

@@ -1,6 +1,7 @@
 // What a loader says of its value while it runs, and the bounds of its time.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { CachectlError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
 import { formatDuration } from '../core/units.ts'
 import type { LoadControl, Policy } from './kernel.ts'
 
@@ -78,6 +79,22 @@ export async function runLoader<T>(
     clearTimeout(timer)
     closing.removeEventListener('abort', onClosing)
   }
+}
+
+/** The loads that the calling code runs within: one that waited for one of them would wait for itself. */
+const around = new AsyncLocalStorage<ReadonlySet<object>>()
+
+/** Runs the loader of these. */
+export function withinLoads<T>(loads: readonly object[], loader: () => T): T {
+  return around.run(new Set([...(around.getStore() ?? []), ...loads]), loader)
+}
+
+/** @throws CachectlError USAGE where the caller runs within this load */
+export function refuseOwnLoad(load: object, what: string): void {
+  if (around.getStore()?.has(load))
+    throw new CachectlError('USAGE', `the loader of ${printable(what)} asks for the very entry that it loads`, {
+      hint: 'load from the source in it, or give what it asks for another key',
+    })
 }
 
 export interface Gate {

@@ -9,6 +9,7 @@ import { type Arrived, createFlights, type Flight, mayShare } from './flights.ts
 import type { Found, Kernel, LoadMany, Place, Policy } from './kernel.ts'
 import type { Lead, LeadContext, LeadOptions } from './lead.ts'
 import { leadGroup } from './leading.ts'
+import { refuseOwnLoad } from './load-control.ts'
 import type { GoodEntry, Looked } from './reading.ts'
 
 export interface Loading extends Pick<Kernel, 'read' | 'load' | 'loadMany' | 'refresh'> {
@@ -106,13 +107,16 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
   const ownValue = (value: unknown, policy: Policy): unknown =>
     policy.clone && Object.isFrozen(value) ? copyValue(value) : value
 
-  const arrived = (key: string, { value, tier, ...times }: Arrived): Found => ({
-    hit: tier === 'source' ? 'miss' : 'fresh',
-    value,
-    tier,
-    key,
-    ...times,
-  })
+  /** With what the schema makes of it, as of a hit; a value that it has issues with is given as it was loaded, and told. */
+  const arrived = async (key: string, { value, tier, ...times }: Arrived, { check }: Policy): Promise<Found> => {
+    let given = value
+    if (check !== null) {
+      const checked = await Promise.resolve(value).then(check).catch(context.report)
+      if (checked) given = checked.value
+      else context.report(new CachectlError('USAGE', `what was loaded for ${key} does not pass its schema`))
+    }
+    return { hit: tier === 'source' ? 'miss' : 'fresh', value: given, tier, key, ...times }
+  }
 
   const countMiss = (asked: Asked): void => {
     if (asked.missed) return
@@ -163,16 +167,17 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     })
     const outcome = await Promise.race([flight.outcome.catch(() => null), soft])
     clearTimeout(timer)
-    return outcome?.kind === 'value' ? arrived(looked.key, outcome.take()) : stale
+    return outcome?.kind === 'value' ? arrived(looked.key, outcome.take(), policy) : stale
   }
 
   /** Waits for a flight; what it came to is the answer if it may be shared, and otherwise the reason to look again. */
-  const land = async (asked: Asked, key: string, flight: Flight, share: boolean, { results, again }: Round) => {
+  const land = async (asked: Asked, key: string, flight: Flight, share: boolean, { results, again, policy }: Round) => {
+    refuseOwnLoad(flight, key)
     const outcome = await flight.outcome.catch((error) => {
       if (share) throw error
       return null
     })
-    if (share && outcome?.kind === 'value') results[asked.index] = arrived(key, outcome.take())
+    if (share && outcome?.kind === 'value') results[asked.index] = await arrived(key, outcome.take(), policy)
     else again.push(asked)
   }
 
@@ -225,6 +230,11 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
     return round.again
   }
 
+  const landAway = async ({ place }: Asked, flight: Flight) => {
+    refuseOwnLoad(flight, place.subject)
+    return flight.outcome
+  }
+
   /** Redis is away: one load of an entry at once in each process, and so many of all. */
   const loadAway = async (
     pending: readonly Asked[],
@@ -261,8 +271,8 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
         leads.push({ place: asked.place, key: id, mirror, flight, index: asked.index, stale: null, seenMs: null })
       }
       waits.push(
-        flight.outcome.then((outcome) => {
-          if (outcome.kind === 'value') results[asked.index] = arrived('', outcome.take())
+        landAway(asked, flight).then(async (outcome) => {
+          if (outcome.kind === 'value') results[asked.index] = await arrived('', outcome.take(), policy)
         }),
       )
     }
@@ -323,7 +333,7 @@ export function createLoading(context: LeadContext, control: ControlMirror, stri
           inBackground(leadGroup(context, [leading], leadOptions(policy, one, 'take')))
           const outcome = await context.gate.aside(() => leading.flight.outcome)
           near?.drop({ keys: [key], stamps: [], bumped: false, pattern: null })
-          if (outcome.kind === 'value') return arrived(key, outcome.take())
+          if (outcome.kind === 'value') return arrived(key, outcome.take(), policy)
         }
       } catch (error) {
         if (!(error instanceof Away)) throw error

@@ -60,6 +60,9 @@ export interface ReaderOptions {
 /** A revision that changes between two reads more often than this changes with every read. */
 const ATTEMPTS = 5
 
+/** Few enough for one server call to stay short. */
+const KEYS_A_CALL = 1_000
+
 type Values = ReadonlyMap<string, Reply>
 
 /** What is asked for in one turn of the event loop. */
@@ -99,16 +102,20 @@ export function createReader({ config, link, control, clock, near, onUndecodable
 
   const readAll = async (keys: readonly string[], { withinMs, tracked }: Turn): Promise<Values> => {
     const replies = await link.run((page) => {
-      // The server tracks what the next command reads, for L1 and for nothing else; where it refuses to, it refuses this.
-      if (tracked) page.add('CLIENT', 'CACHING', 'YES')
-      page.add('MGET', ...keys)
+      for (let start = 0; start < keys.length; start += KEYS_A_CALL) {
+        // The server tracks what the next command reads, for L1 and for nothing else; where it refuses to, it refuses this.
+        if (tracked) page.add('CLIENT', 'CACHING', 'YES')
+        page.add('MGET', ...(keys.length <= KEYS_A_CALL ? keys : keys.slice(start, start + KEYS_A_CALL)))
+      }
     }, withinMs)
-    const read = replies[replies.length - 1] ?? null
-    const failed = failedReply([read])
+    const read = tracked ? replies.filter((_, index) => index % 2 === 1) : replies
+    const failed = failedReply(read)
     if (failed) throw failed
-    const values = read as readonly Reply[]
     const byKey = new Map<string, Reply>()
-    for (let index = 0; index < keys.length; index++) byKey.set(keys[index] as string, values[index] ?? null)
+    for (let index = 0; index < keys.length; index++) {
+      const values = read[Math.floor(index / KEYS_A_CALL)] as readonly Reply[]
+      byKey.set(keys[index] as string, values[index % KEYS_A_CALL] ?? null)
+    }
     return byKey
   }
 

@@ -276,3 +276,35 @@ test.each<[string, () => unknown, string]>([
 ])('refuses %s', async (_, call, message) => {
   await expect((async () => call())()).rejects.toThrow(message)
 })
+
+test('a loader that asks for its own entry is told so, and does not wait for itself', async () => {
+  const load = (): Promise<number> => cache.getOrSet('stats', ['loop'], load)
+  await expect(cache.getOrSet('stats', ['loop'], load)).rejects.toThrow('asks for the very entry that it loads')
+  const a = (): Promise<number> => cache.getOrSet('stats', ['a'], b)
+  const b = (): Promise<number> => cache.getOrSet('stats', ['b'], a)
+  await expect(a()).rejects.toThrow('asks for the very entry that it loads')
+  // another entry within a loader is another load
+  expect(await cache.getOrSet('stats', ['outer'], () => cache.getOrSet('stats', ['inner'], () => 1))).toBe(1)
+})
+
+test('a schema that changes values changes those that were just loaded as well', async () => {
+  const trimmed = {
+    '~standard': {
+      version: 1 as const,
+      vendor: 'test',
+      validate: (value: unknown) => ({ value: String(value).trim() }),
+    },
+  }
+  const read = () => cache.getOrSet('stats', ['text'], () => ' a ', { schema: trimmed })
+  expect([await read(), await read()]).toEqual(['a', 'a'])
+  expect(await cache.get('stats', ['text'])).toBe(' a ')
+})
+
+test('thousands of reads of one turn', async () => {
+  const paths = Array.from({ length: 5_000 }, (_, id) => ['row', id] as const)
+  await cache.setMany(
+    'stats',
+    paths.map((path) => [path, path[1]] as const),
+  )
+  expect(await cache.getMany('stats', paths)).toEqual(paths.map((path) => path[1]))
+})
