@@ -76,15 +76,21 @@ export interface Scene {
   truth: TestRedis
 }
 
+/** for all processes, or for each by its number */
+export type Given = Partial<OpenOptions> | ((process: number) => Partial<OpenOptions>)
+
 let prefixes = 0
 
 /** Each process opens a cache of its own under one new prefix, which is given back; nothing of an earlier one is left in Redis. */
-export async function openCaches(scene: Scene, given: Partial<OpenOptions> = {}): Promise<string> {
+export async function openCaches(scene: Scene, given: Given = {}): Promise<string> {
   const { redis, truth, workers } = scene
   const prefix = `p${++prefixes}`
   await Promise.all([redis.call('FLUSHALL'), truth.call('FLUSHALL')])
   const common = { url: redis.url, truthUrl: truth.url, prefix, l1: false, heartbeatMs: 300, deadlineMs: 1_000 }
-  await Promise.all(workers.map((worker, index) => worker.open({ ...common, mutant: null, ...given, process: index })))
+  const own = (process: number) => (typeof given === 'function' ? given(process) : given)
+  await Promise.all(
+    workers.map((worker, process) => worker.open({ ...common, mutant: null, ...own(process), process })),
+  )
   return prefix
 }
 
@@ -101,7 +107,7 @@ export interface TrialsOptions extends Partial<Pick<Plan, 'durationMs' | 'writes
   chaos?: (prefix: string, random: () => number) => Promise<void>
   /** at most between two disturbances */
   pauseMs?: number
-  open?: Partial<OpenOptions>
+  open?: Given
 }
 
 /** Runs trials in all processes, and reads what is left of each. */
