@@ -70,29 +70,29 @@ export interface Direct<Namespace extends string> {
 export function createDirect(surface: Surface): Direct<string> {
   const { kernel } = surface
   const raw = createRaw(surface)
-  const isRaw = (name: string) => namespaceOf(kernel.config, name).format === 'raw'
+  /** Policies of calls without options, which are most. */
+  const plain = new Map<string, Policy>()
+  const isRaw = (name: string) => !plain.has(name) && namespaceOf(kernel.config, name).format === 'raw'
   const place = (name: string, path: Path) => {
     if (isRaw(name)) throw rawRefused(name)
     return placeOf(kernel, name, path, surface.tenant())
   }
-  const policy = (name: string, options?: CallOptions): Policy =>
-    policyOf(namespaceOf(kernel.config, name), options, surface.tenant())
+  const policy = (name: string, options?: CallOptions): Policy => {
+    if (options !== undefined) return policyOf(namespaceOf(kernel.config, name), options, surface.tenant())
+    const known = plain.get(name) ?? policyOf(namespaceOf(kernel.config, name))
+    plain.set(name, known)
+    return known
+  }
 
   const find = (name: string, path: Path, options?: CallOptions): Promise<Found> =>
     readValidated(kernel, place(name, path), policy(name, options), options?.validateWith)
 
-  const getOrSet = async (
-    name: string,
-    path: Path,
-    load: Loader<unknown>,
-    options: CallOptions & { as?: 'hit' } = {},
-  ) => {
+  const getOrSet = async (name: string, path: Path, load: Loader<unknown>, options?: CallOptions & { as?: 'hit' }) => {
     checkLoader(load)
     if (isRaw(name)) return raw.getOrSet(name, path, load, options)
-    const { validateWith } = options
     const loader = asLoad(load, surface.tenant())
-    const found = await loadValidated(kernel, place(name, path), policy(name, options), loader, validateWith)
-    return options.as === 'hit' ? hitOf(found) : found.value
+    const found = await loadValidated(kernel, place(name, path), policy(name, options), loader, options?.validateWith)
+    return options?.as === 'hit' ? hitOf(found) : found.value
   }
 
   return {
