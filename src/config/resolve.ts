@@ -101,7 +101,6 @@ function resolveNamespace({ defaults }: ReadConfig, name: string, namespace: Rea
   // what other software writes has the TTL that it gives it, unless the config knows better
   const ttlMs = namespace.ttl === undefined ? (raw ? null : (defaults?.ttl ?? DEFAULTS.ttlMs)) : namespace.ttl
   const compress = namespace.compress ?? defaults?.compress
-  const negativeTtl = namespace.negativeTtl ?? defaults?.negativeTtl
   const { l1 } = namespace
   return Object.freeze({
     name,
@@ -113,12 +112,20 @@ function resolveNamespace({ defaults }: ReadConfig, name: string, namespace: Rea
     format: namespace.format ?? 'envelope',
     keyPattern: namespace.key ?? null,
     versionKey: namespace.versionKey ?? null,
-    negativeTtlMs: negativeTtl === undefined || negativeTtl === false ? null : negativeTtl,
+    ...resolveLoading(namespace, defaults),
+    l1: l1 === undefined || l1 === false ? null : resolveNear(l1 === true ? {} : l1),
+  })
+}
+
+type Loading = 'negativeTtlMs' | 'softTimeoutMs' | 'hardTimeoutMs' | 'beta'
+
+function resolveLoading(namespace: ReadNamespace, defaults: ReadConfig['defaults']): Pick<ResolvedNamespace, Loading> {
+  return {
+    negativeTtlMs: (namespace.negativeTtl ?? defaults?.negativeTtl) || null,
     softTimeoutMs: namespace.timeout?.soft ?? defaults?.timeout?.soft ?? null,
     hardTimeoutMs: namespace.timeout?.hard ?? defaults?.timeout?.hard ?? null,
     beta: namespace.beta ?? defaults?.beta ?? DEFAULTS.beta,
-    l1: l1 === undefined || l1 === false ? null : resolveNear(l1 === true ? {} : l1),
-  })
+  }
 }
 
 function resolveNear(l1: { maxEntries?: number | undefined; maxMemory?: number | undefined }): ResolvedNamespace['l1'] {
