@@ -86,7 +86,7 @@ describe(`nothing old comes back (seed ${seed}, ${TRIALS} trials each)`, () => {
         expect(history.invalidations).toHaveLength(TRIALS * 2 * scene.workers.length)
         // Most of them were applied while it happened, and entries lived long enough to be found.
         expect(history.invalidations.filter(({ status }) => status === 'applied').length).toBeGreaterThan(TRIALS)
-        expect(history.loads).toBeLessThan(history.reads.length * 0.7)
+        expect(history.reads.length - history.loads).toBeGreaterThan(TRIALS)
         if (l1) expect(history.nearHits).toBeGreaterThan(0)
       })
     }
