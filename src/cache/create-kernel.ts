@@ -320,7 +320,7 @@ function closed(): CachectlError {
 
 /** A pattern is scanned for; anything else keeps the deadline of a request. */
 function boundedRun(link: Link, change: Change, deadlineMs: number): Run {
-  return (build: (page: Commands) => void) => link.run(build, change.pattern ? UNHURRIED_MS : deadlineMs)
+  return (build: (page: Commands) => void) => link.runEarly(build, change.pattern ? UNHURRIED_MS : deadlineMs)
 }
 
 async function captureStamps(

@@ -12,6 +12,11 @@ export interface Link {
    * was executed.
    */
   run(build: (page: Commands) => void, withinMs: number): Promise<readonly Reply[]>
+  /**
+   * The same for what must be applied before the connection is used again: goes over it as soon as it answers. If it waited, a process that invalidates
+   * all the time would never be in step.
+   */
+  runEarly(build: (page: Commands) => void, withinMs: number): Promise<readonly Reply[]>
   /** The server does not take writes any more (it became a replica): the connection is made anew. */
   distrust(error: Error): void
   close(): void
@@ -50,6 +55,8 @@ export function createLink(options: LinkOptions): Link {
 class RedisLink implements Link {
   readonly #options: LinkOptions
   #lane: Lane | null = null
+  /** that is being brought in step */
+  #early: Lane | null = null
   /** answers that are later than their deadline; the breaker is open until they are here */
   #late = 0
   #turn: Turn | null = null
@@ -86,6 +93,12 @@ class RedisLink implements Link {
       build(page)
       parts.push({ from, count: page.length - from, withinMs, resolve, reject })
     })
+  }
+
+  async runEarly(build: (page: Commands) => void, withinMs: number): Promise<readonly Reply[]> {
+    if (this.up || this.#early === null) return this.run(build, withinMs)
+    const { promise, cancel } = within(runOn(this.#early, build), withinMs)
+    return promise.finally(cancel)
   }
 
   distrust(error: Error): void {
@@ -163,13 +176,23 @@ class RedisLink implements Link {
       return
     }
     try {
-      // Asked at the very moment in which the connection is used again: what is queued later finds it up.
-      do await this.#options.resume((build) => runOn(lane, build))
-      while (!this.#options.inStep())
-      this.#late--
+      await this.#getInStep(lane, () => {
+        this.#late--
+      })
     } catch (error) {
       lane.close()
       this.#down(error as Error)
+    }
+  }
+
+  /** Calls `use` at the very moment in which nothing is left to be applied: what is queued later finds the connection up. */
+  async #getInStep(lane: Lane, use: () => void): Promise<void> {
+    this.#early = lane
+    try {
+      while (!this.#options.inStep()) await this.#options.resume((build) => runOn(lane, build))
+      use()
+    } finally {
+      this.#early = null
     }
   }
 
@@ -179,13 +202,14 @@ class RedisLink implements Link {
       lane = await this.#options.open()
       const opened = lane
       await this.#options.prepare((build) => runOn(opened, build), opened)
-      while (!this.#options.inStep()) await this.#options.resume((build) => runOn(opened, build))
-      if (this.#closed) return lane.close()
-      if (lane.closed) throw new CachectlError('REDIS_UNREACHABLE', 'the connection to Redis was lost')
-      this.#lane = lane
-      this.#failures = 0
-      this.#late = 0
-      this.#told.clear()
+      await this.#getInStep(opened, () => {
+        if (this.#closed) return opened.close()
+        if (opened.closed) throw new CachectlError('REDIS_UNREACHABLE', 'the connection to Redis was lost')
+        this.#lane = opened
+        this.#failures = 0
+        this.#late = 0
+        this.#told.clear()
+      })
     } catch (error) {
       lane?.close()
       this.#lastError = error as Error
