@@ -43,7 +43,9 @@ export interface ControlMirror {
 /** Beginnings of keys that are remembered until the next bump. */
 const HEADS_REMEMBERED = 10_000
 
+/** With L1 the server tells when the revision changes: what is found in memory is not read together with it. */
 export function createControlMirror(config: ResolvedConfig): ControlMirror {
+  const hasNear = Object.values(config.namespaces).some(({ l1 }) => l1 !== null)
   const hash = generationsKey(config.prefix)
   const revision = revisionKey(config.prefix)
   const registered = codeVersions(config)
@@ -52,11 +54,14 @@ export function createControlMirror(config: ResolvedConfig): ControlMirror {
   let outdatings = 0
 
   const read = async (run: Run): Promise<Mirror | null> => {
-    const replies = await run((page) => {
+    const all = await run((page) => {
+      // Refused where nothing is tracked, or not yet: a new session reads it again.
+      if (hasNear) page.add('CLIENT', 'CACHING', 'YES')
       // The revision first: what is read behind it is at least as new.
       page.add('GET', revision)
       page.add('HGETALL', hash)
     })
+    const replies = hasNear ? all.slice(1) : all
     const failed = failedReply(replies)
     if (failed) throw failed
     const known = replies[0] === null ? null : String(replies[0])

@@ -12,7 +12,7 @@ import { aConfig, aNamespace } from '../resolved.ts'
 import { type History, joinHistories, monotonicMs } from './history.ts'
 import { deafen, type MutantName, mutateLane } from './mutants.ts'
 import { createNaiveCache, NAIVE_NAMES, type NaiveName } from './naive-cache.ts'
-import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, type Truth } from './trial.ts'
+import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, type Truth, UNHELD } from './trial.ts'
 
 export interface OpenOptions {
   url: string
@@ -42,6 +42,8 @@ export interface Commands {
   read(trial: number, loadMs: number): Promise<Answer>
   /** Changes the source and invalidates. */
   write(trial: number): Promise<{ status: string; version: number; tookMs: number }>
+  /** Bumps the subject of the trial. */
+  bump(trial: number): Promise<string>
   /** Reads of this tenant for so long, each of what the tenants share by name; how many gave another tenant's value. */
   tenant(tenant: string, forMs: number, subjects: number): Promise<{ reads: number; crossed: number }>
   errors(): Promise<string[]>
@@ -57,7 +59,8 @@ const errors: string[] = []
 function configOf({ url, prefix, l1 }: OpenOptions): ResolvedConfig {
   const near = l1 ? { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024 } : null
   const namespaces: Record<string, ResolvedNamespace> = {}
-  for (let index = 0; index < NAMESPACES; index++) namespaces[`n${index}`] = aNamespace(`n${index}`, { l1: near })
+  for (let index = 0; index < NAMESPACES; index++)
+    namespaces[`n${index}`] = aNamespace(`n${index}`, { l1: index === UNHELD ? null : near })
   return aConfig(url, [], { prefix, namespaces, tenantLabel: 'org' })
 }
 
@@ -173,6 +176,10 @@ const commands: Commands = {
     const startMs = monotonicMs()
     const { status } = await cache.invalidate({ entries: [placeOf({ trial, kind: 'key' })] })
     return { status, version, tookMs: monotonicMs() - startMs }
+  },
+  async bump(trial) {
+    const { subject } = placeOf({ trial, kind: 'key' })
+    return (await part().cache.invalidate({ scopes: [{ kind: 'subject', subject }] })).status
   },
   async tenant(tenant, forMs, subjects) {
     const { cache } = part()

@@ -43,6 +43,8 @@ export type Tried = Pick<Kernel, 'load' | 'invalidate'>
 
 /** As many namespaces as trials that may run at once without meeting in one. */
 export const NAMESPACES = 30
+/** A trial whose namespace has no L1. */
+export const UNHELD = NAMESPACES - 1
 
 export function placeOf({ trial, kind }: Pick<Plan, 'trial' | 'kind'>): Place {
   const tenant = kind === 'tenant' || kind === 'tenant-subject' || trial % 3 === 0 ? `t${trial}` : null
