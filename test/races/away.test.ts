@@ -104,7 +104,18 @@ describe(`nothing old comes back over outages (seed ${seed}, ${TRIALS} trials ea
   it('in a process that is cut off while another one invalidates', { timeout: 300_000 }, async () => {
     proxies[0].cut()
     const open: Given = (process) => (process === 0 ? { url: proxies[0].url, deadlineMs: DEADLINE_MS } : {})
-    const history = await runTrials(scene, { kind: 'key', trials: TRIALS, readers: 4, open })
+    const busy = {
+      kind: 'key',
+      trials: TRIALS,
+      durationMs: 200,
+      writes: 4,
+      writer: 1,
+      readers: 4,
+      restMs: 60,
+      loadMs: 120,
+      open,
+    } as const
+    const history = await runTrials(scene, busy)
     proxies[0].heal()
     expect(violationsOf(history).slice(0, 3)).toEqual([])
   })

@@ -98,7 +98,8 @@ export async function closeCaches({ workers }: Scene): Promise<void> {
   await Promise.all(workers.map((worker) => worker.close()))
 }
 
-export interface TrialsOptions extends Partial<Pick<Plan, 'durationMs' | 'writes' | 'loadMs' | 'readers'>> {
+export interface TrialsOptions
+  extends Partial<Pick<Plan, 'durationMs' | 'writes' | 'writer' | 'loadMs' | 'restMs' | 'readers'>> {
   kind: Kind | ((trial: number) => Kind)
   trials: number
   /** trials that run at the same time */
@@ -120,7 +121,9 @@ export async function runTrials(scene: Scene, options: TrialsOptions): Promise<H
     loadMs = 30,
     pauseMs = 12,
     readers = 2,
+    restMs = 6,
     trials,
+    writer = null,
     writes = 2,
   } = options
   const prefix = await openCaches(scene, options.open)
@@ -128,7 +131,17 @@ export async function runTrials(scene: Scene, options: TrialsOptions): Promise<H
   const histories: History[] = []
   const plans = Array.from({ length: trials }, (_, trial): Plan => {
     const kindOf = typeof kind === 'function' ? kind(trial) : kind
-    return { trial, kind: kindOf, durationMs, writes, loadMs, readers, seed: Math.floor(random() * 2 ** 31) }
+    return {
+      trial,
+      kind: kindOf,
+      durationMs,
+      writes,
+      writer,
+      loadMs,
+      restMs,
+      readers,
+      seed: Math.floor(random() * 2 ** 31),
+    }
   })
   let over = false
   const disturbing = (async () => {

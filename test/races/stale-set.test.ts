@@ -29,8 +29,8 @@ describe(`an old value never comes back (seed ${seed}, ${TRIALS} trials each)`, 
         expect(history.invalidations).toHaveLength(TRIALS * 2 * scene.workers.length)
         expect(history.invalidations.every(({ status }) => status === 'applied')).toBe(true)
         expect(history.loads).toBeGreaterThan(TRIALS)
-        expect(history.reads.length).toBeGreaterThan(TRIALS * 10)
-        if (l1) expect(history.nearHits).toBeGreaterThan(kind === 'global' ? 0 : TRIALS)
+        expect(history.reads.length).toBeGreaterThan(TRIALS * 4)
+        if (l1) expect(history.nearHits).toBeGreaterThan(0)
         else expect(history.nearHits).toBe(0)
       })
     }

@@ -24,10 +24,14 @@ export interface Plan {
   seed: number
   kind: Kind
   durationMs: number
-  /** by each process */
+  /** by each process that writes */
   writes: number
+  /** the only process that writes; null: all do */
+  writer: number | null
   /** the longest that a load takes */
   loadMs: number
+  /** the longest that a reader rests between two reads */
+  restMs: number
   /** readers in each process */
   readers: number
 }
@@ -119,11 +123,11 @@ export async function runTrial(
   const reader = async () => {
     while (monotonicMs() < endMs) {
       await read()
-      await pause(random() * 6)
+      await pause(random() * plan.restMs)
     }
   }
   const writer = async () => {
-    for (let count = 0; count < writes; count++) {
+    for (let count = 0; count < (plan.writer === null || plan.writer === process ? writes : 0); count++) {
       await pause((random() * durationMs * 1.5) / writes)
       const version = await truth.write(trial)
       const { status } = await cache.invalidate(changeOf(plan, prefix))
