@@ -16,7 +16,11 @@ beforeAll(async () => {
   // Neither the database's time zone nor the program's may matter.
   await app.postgres.pool().query(`alter database postgres set timezone to 'Asia/Kolkata'`)
   const { exitCode, stdout, stderr } = await app.run(['warm', '--json'], { env: { TZ: 'Europe/Berlin' } })
-  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
+  // a busy machine takes so long that the run says how far it is
+  expect({ exitCode, stderr }).toEqual({
+    exitCode: 0,
+    stderr: expect.stringMatching(/^(detail:city {2}.* rows .*\n)*$/),
+  })
   report = JSON.parse(stdout)
 })
 afterAll(() => app?.stop())
