@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seed } from '../seed.ts'
-import { freePort, startRedis, type TestRedis } from '../servers.ts'
+import { startRedis } from '../servers.ts'
 import { violationsOf } from './history.ts'
+import { DEADLINE_MS, readInTime, SLACK_MS, usesRedis } from './outage.ts'
 import type { OpenOptions } from './process.ts'
 import {
   closeCaches,
@@ -22,21 +23,15 @@ import {
 } from './processes.ts'
 import { startProxy, type TestProxy } from './proxy.ts'
 
-const DEADLINE_MS = 150
-/** What a busy machine may add to a time that is measured over IPC. */
-const SLACK_MS = 250
-const BACK_WITHIN_MS = 2_000
-
 let scene: Scene
 let dir: string
 let proxies: [TestProxy, TestProxy]
 let first: Worker
-let second: Worker
 
 beforeAll(async () => {
   const [redis, truth, workers] = await Promise.all([startRedis(), startRedis(), startWorkers(2)])
   scene = { redis, truth, workers }
-  ;[first, second] = workers as [Worker, Worker]
+  ;[first] = workers as [Worker, Worker]
   dir = await mkdtemp(join(tmpdir(), 'races-'))
   proxies = [await startProxy(join(dir, '0'), redis.url), await startProxy(join(dir, '1'), redis.url)]
 })
@@ -50,24 +45,6 @@ afterAll(async () => {
 const throughProxies = (more: Partial<OpenOptions> = {}): Given => {
   return (process) => ({ url: (proxies[process] as TestProxy).url, deadlineMs: DEADLINE_MS, ...more })
 }
-
-/** The answer comes in time, whatever Redis does. */
-const readInTime = async (worker: Worker, trial: number, loadMs = 20) => {
-  const answer = await worker.read(trial, loadMs)
-  expect(answer.tookMs).toBeLessThan(DEADLINE_MS + loadMs + SLACK_MS)
-  return answer
-}
-
-/** Resolves when the process reads from Redis again. */
-const usesRedis = async (worker: Worker): Promise<void> => {
-  const poll = async () => (await readInTime(worker, 9_999, 0)).tier
-  await expect.poll(poll, { timeout: BACK_WITHIN_MS, interval: 20 }).toBe('l2')
-}
-
-const trials = Array.from({ length: TRIALS }, (_, trial) => trial)
-const readAll = (worker: Worker) => Promise.all(trials.map(async (trial) => (await worker.read(trial, 0)).value))
-const writeAll = (worker: Worker) => Promise.all(trials.map(async (trial) => (await worker.write(trial)).status))
-const versions = (version: number) => trials.map((trial) => ({ of: trial, version }))
 
 describe(`nothing old comes back over outages (seed ${seed}, ${TRIALS} trials each)`, () => {
   let over = 0
@@ -198,105 +175,4 @@ describe('answers in time, and comes back', () => {
       })
     }
   }
-})
-
-describe('another history', () => {
-  /** A server that keeps its file, on a port of its own. */
-  const startKept = (port: number) =>
-    startRedis({ port, args: ['--dir', dir, '--dbfilename', 'kept.rdb', '--repl-diskless-sync-delay', '0'] })
-
-  const overRestart = async (mutant: OpenOptions['mutant'], l1: boolean): Promise<unknown[][]> => {
-    const port = await freePort()
-    let kept = await startKept(port)
-    await openCaches({ ...scene, redis: kept }, { url: kept.url, deadlineMs: DEADLINE_MS, mutant, l1 })
-    await Promise.all(scene.workers.map(readAll))
-    await kept.call('SAVE')
-    expect(await writeAll(first)).toEqual(trials.map(() => 'applied'))
-    expect(await readAll(second)).toEqual(versions(1))
-    await kept.stop()
-    await Promise.all(scene.workers.map((worker) => readInTime(worker, 1)))
-    kept = await startKept(port)
-    await Promise.all(scene.workers.map(usesRedis))
-    const seen = await Promise.all(scene.workers.map(readAll))
-    await closeCaches(scene)
-    await kept.stop()
-    await rm(join(dir, 'kept.rdb'))
-    return seen
-  }
-
-  for (const l1 of [false, true]) {
-    it(`restarted from an older file${l1 ? ', with L1' : ''}`, async () => {
-      for (const seen of await overRestart(null, l1)) expect(seen).toEqual(versions(1))
-    })
-  }
-  it('and a cache that does not ask for the history is caught', async () => {
-    expect(await overRestart('any history', false)).toContainEqual(versions(0))
-  })
-
-  it('restarted empty', async () => {
-    const port = await freePort()
-    let server = await startRedis({ port })
-    await openCaches({ ...scene, redis: server }, { url: server.url, deadlineMs: DEADLINE_MS })
-    await Promise.all(scene.workers.map(readAll))
-    await server.stop()
-    await Promise.all(scene.workers.map((worker) => readInTime(worker, 1)))
-    expect((await first.write(1)).status).toBe('queued')
-    server = await startRedis({ port })
-    await Promise.all(scene.workers.map(usesRedis))
-    for (const worker of scene.workers) expect((await worker.read(1, 0)).value).toEqual({ of: 1, version: 1 })
-    await closeCaches(scene)
-    await server.stop()
-  })
-
-  const inSync = async (replica: TestRedis) => {
-    const link = async () => /master_link_status:(\w+)/.exec(String(await replica.call('INFO', 'replication')))?.[1]
-    await expect.poll(link, { timeout: 10_000 }).toBe('up')
-  }
-
-  const overFailover = async (mutant: OpenOptions['mutant']): Promise<unknown[][]> => {
-    const port = await freePort()
-    const primary = await startRedis({ port, args: ['--repl-diskless-sync-delay', '0'] })
-    const replica = await startRedis()
-    for (const proxy of proxies) proxy.lead(primary.socketUrl)
-    await openCaches({ ...scene, redis: primary }, throughProxies({ mutant }))
-    await Promise.all(scene.workers.map(readAll))
-    await replica.call('REPLICAOF', '127.0.0.1', port)
-    await inSync(replica)
-    // What is invalidated from now on never comes to the replica.
-    await replica.call('REPLICAOF', 'NO', 'ONE')
-    expect(await writeAll(first)).toEqual(trials.map(() => 'applied'))
-    for (const proxy of proxies) proxy.lead(replica.socketUrl)
-    await pause(50)
-    await Promise.all(scene.workers.map(usesRedis))
-    const seen = await Promise.all(scene.workers.map(readAll))
-    await closeCaches(scene)
-    for (const proxy of proxies) proxy.lead(scene.redis.socketUrl)
-    await Promise.all([primary.stop(), replica.stop()])
-    return seen
-  }
-
-  it('replaced by a replica that lacks the last invalidations', async () => {
-    for (const seen of await overFailover(null)) expect(seen).toEqual(versions(1))
-  })
-  it('and a cache that takes the replica for the primary is caught', async () => {
-    expect(await overFailover('any history')).toContainEqual(versions(0))
-  })
-
-  it('flipped to a replica and promoted back', async () => {
-    const port = await freePort()
-    const other = await startRedis({ port, args: ['--repl-diskless-sync-delay', '0'] })
-    await openCaches(scene, { deadlineMs: DEADLINE_MS })
-    await Promise.all(scene.workers.map(readAll))
-    await scene.redis.call('REPLICAOF', '127.0.0.1', port)
-    expect((await first.write(1)).status).toBe('queued')
-    expect((await readInTime(first, 1)).value).toEqual({ of: 1, version: 1 })
-    await pause(500)
-    expect((await readInTime(first, 1)).value).toEqual({ of: 1, version: 1 })
-    await readInTime(second, 1)
-    await scene.redis.call('REPLICAOF', 'NO', 'ONE')
-    await Promise.all(scene.workers.map(usesRedis))
-    for (const worker of scene.workers) expect((await worker.read(1, 0)).value).toEqual({ of: 1, version: 1 })
-    await closeCaches(scene)
-    await other.stop()
-  })
 })
