@@ -1,5 +1,6 @@
 // From a value to the bytes of its entry, with the times that it lives by.
 import { createEntryEncoder, type TagStamp } from '../core/entry.ts'
+import { shorten } from '../core/lifetime.ts'
 import type { Clock, Random } from '../ports.ts'
 import type { Policy } from './kernel.ts'
 
@@ -28,8 +29,7 @@ export function encode(
   { incarnation, writer, tags, deltaMs, sourceVersion }: EncodeOptions,
 ): Encoded {
   const createdAtMs = clock.now()
-  // jitter only shortens: an entry never lives longer than it was told to
-  const ttlMs = policy.ttlMs === null ? null : Math.max(1, Math.round(policy.ttlMs * (1 - policy.jitter * random())))
+  const ttlMs = policy.ttlMs === null ? null : shorten(policy.ttlMs, policy.jitter, random)
   const freshUntilMs = ttlMs === null ? null : createdAtMs + ttlMs
   const graceMs = ttlMs === null ? 0 : policy.graceMs
   const encoder = createEntryEncoder({

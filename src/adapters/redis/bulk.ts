@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { decodeHeader, HEADER_PROBE_BYTES } from '../../core/entry.ts'
 import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey, stampKey } from '../../core/key.ts'
+import { RELEASE } from '../../core/lease-script.ts'
 import { isErrorReply } from '../../core/reply.ts'
 import { CAPTURE_STAMP } from '../../core/stamp-script.ts'
 import type { BulkLane, BulkOutcome, Capture, Lane, Reply } from '../../ports.ts'
@@ -12,9 +13,6 @@ import { describeError } from './errors.ts'
 export function newToken(): string {
   return randomBytes(12).toString('base64url')
 }
-
-/** DEL of a key that still holds our token. KEYS: key. ARGV: token. */
-export const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`
 
 /** Leases that a killed run leaves lapse with its lock. */
 const LEASE_MS = 30_000

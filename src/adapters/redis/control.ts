@@ -12,11 +12,9 @@ import {
   stampKey,
   stampLogKey,
 } from '../../core/key.ts'
-import { LOG_STAMPS } from '../../core/lease-script.ts'
+import { LOG_STAMPS, RELEASE, RENEW } from '../../core/lease-script.ts'
 import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
-import { newToken, openBulkLane, RELEASE } from './bulk.ts'
-
-const RENEW = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0`
+import { newToken, openBulkLane } from './bulk.ts'
 
 /** Keys a write: few enough for one server call to stay short. */
 const KEYS_A_CALL = 200
