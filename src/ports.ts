@@ -71,6 +71,8 @@ export interface Page {
 export interface LaneOptions {
   /** asks the server (7.2 or later) that reads on this lane leave the LRU and LFU clocks of keys alone */
   noTouch?: boolean
+  /** reads go to a replica of the master, where it has one that is in step; writes are refused then */
+  replica?: boolean
 }
 
 /**
@@ -91,9 +93,9 @@ export interface Lane {
   close(): void
 }
 
-/** A server that holds keys of its own: the one of a standalone Redis, each master of a Cluster. */
+/** A server that holds keys of its own: the one of a standalone Redis, the current primary of a Sentinel set, each master of a Cluster, and these of each named server. */
 export interface Master {
-  /** `127.0.0.1:6379` */
+  /** `127.0.0.1:6379`; with several named servers `reports 127.0.0.1:6379` */
   readonly id: string
   /** Opens a new dedicated connection; the caller closes it, and `Store.close` closes what was forgotten. */
   lane(options?: LaneOptions): Promise<Lane>
@@ -103,8 +105,23 @@ export interface Master {
 export interface Store {
   identity(): Promise<RedisIdentity>
   info(): Promise<ServerInfo>
-  /** Every scan and every bulk job visits each of these. */
+  /** Every scan and every bulk job visits each of these. What is asked on the lane of one is answered by that one: keys of others get MOVED. */
   masters(): Promise<readonly Master[]>
+  /**
+   * A new lane to all of it. Where there is one master: a connection to that. Otherwise each command goes where its keys are (MOVED and ASK followed; commands
+   * of many keys that may be taken apart, such as MGET, UNLINK and EXISTS, are, and answered as one; without keys to the first master, PUBLISH included);
+   * WATCH and MULTI are error replies then. The caller closes it.
+   */
+  lane(options?: LaneOptions): Promise<Lane>
+  /**
+   * Which master owns which keys and who is primary: text that changes when that does. Read before and after a walk, it says whether the walk can have
+   * missed a key. Null where it can never change.
+   */
+  layout(): Promise<string | null>
+  /** The histories that the entries are part of: replication ids of all masters, sorted, joined by a space. Null where the server does not say. */
+  history(): Promise<string | null>
+  /** One command on each master, in the order of `masters`; error replies are values. */
+  callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]>
   /** Whether the server knows this command, e.g. `unlink`, `client|no-touch`, `memory|usage`; false where it says so or refuses to tell. */
   supports(command: string): Promise<boolean>
   /** One command on the shared connection, routed by its first key. @throws CachectlError also for error replies. */

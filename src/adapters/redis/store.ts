@@ -77,6 +77,22 @@ class StandaloneStore implements Store {
     return [{ id: this.#endpoint, lane: (options) => this.#openLane(options) }]
   }
 
+  lane(options?: LaneOptions): Promise<Lane> {
+    return this.#openLane(options)
+  }
+
+  async layout(): Promise<string | null> {
+    return null
+  }
+
+  async history(): Promise<string | null> {
+    return (await this.identity()).replicationId
+  }
+
+  async callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]> {
+    return [{ master: this.#endpoint, reply: await this.#ask(...args) }]
+  }
+
   async supports(command: string): Promise<boolean> {
     const name = command.toLowerCase()
     const known = this.#supported.get(name)
