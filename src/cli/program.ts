@@ -2,7 +2,16 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, Option } from 'commander'
 import { CachectlError, type ExitCode } from '../core/errors.ts'
-import { addGlobalFlags, duration, type GlobalFlags, instant, positiveInteger } from './flags.ts'
+import { action, examples } from './command.ts'
+import { declareDoctor } from './declare/doctor.ts'
+import { declareEvict } from './declare/evict.ts'
+import { declareExpire } from './declare/expire.ts'
+import { declareHistory } from './declare/history.ts'
+import { declareInvalidate } from './declare/invalidate.ts'
+import { declareLock } from './declare/lock.ts'
+import { declarePolicy } from './declare/policy.ts'
+import { declareVersion } from './declare/version.ts'
+import { addGlobalFlags, duration, instant, positiveInteger } from './flags.ts'
 import type { Io } from './io.ts'
 import { createSession, type Session } from './session.ts'
 import { untilStopped } from './until-stopped.ts'
@@ -10,7 +19,10 @@ import { untilStopped } from './until-stopped.ts'
 /** What a run that is to stop gets to end by itself: to be done with what is under way, and to report it. */
 const STOP_WITHIN_MS = 3_000
 
-const GROUPS = { daily: 'Every day:', setup: 'Set-up:' }
+const GROUPS = { daily: 'Every day:', incident: 'Incident:', care: 'Care:', setup: 'Set-up:' }
+
+const INCIDENT = [declareInvalidate, declareExpire, declareVersion, declareDoctor, declareHistory]
+const CARE = [declareEvict, declarePolicy, declareLock]
 
 /** Runs one command line (without node and script) and resolves with the exit code. Throws nothing, exits nothing. */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
@@ -73,26 +85,13 @@ export function createProgram(session: Session): Command {
     .addHelpCommand(new Command('help').argument('[command]').description('help of a command').helpGroup(GROUPS.setup))
   addGlobalFlags(program)
   addDaily(program, session)
+  program.commandsGroup(GROUPS.incident)
+  for (const declare of INCIDENT) declare(program, session)
+  program.commandsGroup(GROUPS.care)
+  for (const declare of CARE) declare(program, session)
   addSetup(program, session)
   program.addHelpText('after', '\nExit codes and the environment: see the README. Start with `cachectl init`.')
   return program
-}
-
-/** What a command is told: its arguments, and its flags with the global ones. */
-export interface Invocation<Flags> {
-  args: readonly string[]
-  flags: Flags & GlobalFlags
-}
-
-type Load<Flags> = () => Promise<(session: Session, invocation: Invocation<Flags>) => Promise<void>>
-
-function action<Flags>(session: Session, load: Load<Flags>) {
-  return async (...given: unknown[]) => {
-    const command = given[given.length - 1] as Command
-    const flags = command.optsWithGlobals() as Flags & GlobalFlags
-    session.begin(command.name(), flags)
-    await (await load())(session, { args: command.args, flags })
-  }
 }
 
 function addDaily(program: Command, session: Session): void {
@@ -223,10 +222,6 @@ function addSetup(program: Command, session: Session): void {
       ),
     )
     .action(action(session, async () => (await import('./commands/config.ts')).configCheckCommand))
-}
-
-function examples(...lines: string[]): string {
-  return `Examples:\n${lines.map((line) => `  ${line}`).join('\n')}\n`
 }
 
 function knownFlags(program: Command): Set<string> {

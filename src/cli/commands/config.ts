@@ -5,7 +5,7 @@ import { checkConfig } from '../../ops/config-check.ts'
 import { showConfig } from '../../ops/config-show.ts'
 import { checkTarget, redactUrl } from '../../ops/context.ts'
 import { renderConfig, renderConfigCheck } from '../../render/config.ts'
-import type { Invocation } from '../program.ts'
+import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 
 export async function configShowCommand(session: Session, { flags }: Invocation<object>): Promise<void> {

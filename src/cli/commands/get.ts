@@ -3,7 +3,7 @@ import { EXIT } from '../../core/errors.ts'
 import { safeJson } from '../../core/printable.ts'
 import { getEntry } from '../../ops/get.ts'
 import { renderAbout, renderValue } from '../../render/entry.ts'
-import type { Invocation } from '../program.ts'
+import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 
 export interface GetFlags {

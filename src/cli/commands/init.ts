@@ -1,7 +1,7 @@
 // `cachectl init`: one file, and what to type next.
 import { safeJson } from '../../core/printable.ts'
 import { initConfig } from '../../ops/init.ts'
-import type { Invocation } from '../program.ts'
+import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 
 export interface InitFlags {

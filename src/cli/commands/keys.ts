@@ -5,7 +5,7 @@ import { formatCount } from '../../core/units.ts'
 import { keys } from '../../ops/keys.ts'
 import { beginReport } from '../../ops/report-base.ts'
 import { renderKeys } from '../../render/keys.ts'
-import type { Invocation } from '../program.ts'
+import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 import { parseTargets } from '../targets.ts'
 

@@ -2,7 +2,7 @@
 import { safeJson } from '../../core/printable.ts'
 import { why } from '../../ops/why.ts'
 import { renderWhy } from '../../render/entry.ts'
-import type { Invocation } from '../program.ts'
+import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 
 export async function whyCommand(session: Session, { args, flags }: Invocation<object>): Promise<void> {

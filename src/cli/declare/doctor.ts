@@ -1,0 +1,4 @@
+import type { Command } from 'commander'
+import type { Session } from '../session.ts'
+
+export function declareDoctor(_program: Command, _session: Session): void {}
