@@ -12,8 +12,12 @@ export interface TestRedisOptions {
   port?: number
   /** `port` speaks TLS with the certificate of this name in test/fixtures/tls (`server` for true) */
   tls?: boolean | 'server' | 'other-name' | 'expired'
-  binary?: 'redis-server' | 'valkey-server'
+  /** that of CACHECTL_TEST_SERVER, or any, where it is not said */
+  binary?: TestBinary
+  sentinel?: boolean
 }
+
+export type TestBinary = 'redis-server' | 'valkey-server'
 
 export interface TestRedis {
   /** `redis://127.0.0.1:<port>`, `rediss://localhost:<port>`, or the unix socket where there is no port */
@@ -28,6 +32,9 @@ export interface TestRedis {
   stop(): Promise<void>
 }
 
+/** `CACHECTL_TEST_SERVER=valkey-server` runs any test file on Valkey. */
+export const TEST_BINARY = process.env.CACHECTL_TEST_SERVER as TestBinary | undefined
+
 /** The text of a file in test/fixtures/tls, e.g. `ca.crt`. */
 export function tlsFixture(name: string): string {
   return readFileSync(tlsFile(name), 'utf8')
@@ -38,10 +45,12 @@ export async function startRedis(options: TestRedisOptions = {}): Promise<TestRe
   const wanted = options.port ?? (options.tls ? 0 : null)
   const port = wanted === 0 ? await freePort() : wanted
   const args = [...(options.tls ? tlsArguments(options.tls, port as number) : []), ...(options.args ?? [])]
+  const binary = options.binary ?? TEST_BINARY
   const server = await startServer({
     args,
     ...(port === null || options.tls ? {} : { port }),
-    ...(options.binary ? { binary: options.binary } : {}),
+    ...(binary ? { binary } : {}),
+    ...(options.sentinel ? { sentinel: true } : {}),
   })
   const socket = `${server.dir}/redis.sock`
   const password = args[args.indexOf('--requirepass') + 1]

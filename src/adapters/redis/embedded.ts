@@ -1,7 +1,7 @@
 // A private server on a unix socket: a real Redis or Valkey that keeps no files and ends with the process that asked for it.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { connect as connectSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,6 +30,8 @@ export interface EmbeddedOptions extends FindServerOptions {
   port?: number
   /** The server outlives this process; it ends by its pid, or by `stop`. */
   detach?: boolean
+  /** a Sentinel, which keeps what it knows in a file of its folder */
+  sentinel?: boolean
 }
 
 const READY_WITHIN_MS = 15_000
@@ -46,6 +48,12 @@ export async function startServer(options: EmbeddedOptions = {}): Promise<Embedd
   const dir = await mkdtemp(join(socketBase(), 'cachectl-'))
   const socketPath = join(dir, 'redis.sock')
   const args = serverArguments(dir, socketPath, options)
+  if (options.sentinel) {
+    const file = join(dir, 'sentinel.conf')
+    await writeFile(file, '')
+    args.unshift(file)
+    args.push('--sentinel')
+  }
   const server = options.detach ? launchDetached(binary, args) : launchGuarded(binary, args, dir)
   const stop = single(async () => {
     await server.stop()

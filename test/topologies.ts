@@ -1,0 +1,3 @@
+// Real Redis Clusters and Sentinel sets for tests, as `test/servers.ts` has single servers.
+export { type ClusterNode, type ClusterOptions, startCluster, type TestCluster } from './topology/cluster.ts'
+export { type SentinelOptions, startSentinel, type TestSentinel } from './topology/sentinel.ts'
