@@ -97,8 +97,16 @@ export function revisionKey(prefix: string): string {
   return `${prefix}~revision`
 }
 
+/** Hash of the last bumps of each scope, in the Cluster slot of the generations hash. */
+export function bumpsKey(prefix: string): string {
+  return `${prefix}~bumps:{${generationsKey(prefix)}}`
+}
+
 /** Prefix of the fields of the generations hash that name the versions of the code whose entries an invalidation must cover. */
 export const CODE_VERSION_FIELD = 'code:'
+
+/** The same for versions whose processes were asked whether there are any left: covered until it is certain that nothing of theirs is. */
+export const LEAVING_VERSION_FIELD = 'leaving:'
 
 /** Field of the generations hash: the replication id of the server under which its entries were written. */
 export const HISTORY_FIELD = 'history'
@@ -158,6 +166,11 @@ export function lockKey(prefix: string, name: string): string {
     .split(':')
     .map((part) => encodeText(part, 'a part of the lock name'))
     .join(':')}`
+}
+
+/** Stream of what was done to the cache: by whom, when, with what result. */
+export function journalKey(prefix: string): string {
+  return `${prefix}~journal`
 }
 
 /** Whether the key is control data of this prefix. */

@@ -6,6 +6,7 @@ import { encodeText, invalidKey } from './key-text.ts'
 import { printable } from './printable.ts'
 
 export {
+  bumpsKey,
   busChannel,
   CODE_VERSION_FIELD,
   countersKey,
@@ -17,6 +18,7 @@ export {
   HISTORY_FIELD,
   INCARNATION_FIELD,
   isControlKey,
+  journalKey,
   leaseKey,
   lockKey,
   processesKey,
