@@ -12,7 +12,7 @@ const LAYERS = {
   cache: ['core', 'ports'],
   http: ['core', 'ports', 'cache'],
   orm: ['core', 'ports', 'cache'],
-  ops: ['core', 'ports', 'config', 'adapters'],
+  ops: ['core', 'ports', 'config', 'adapters', 'cache'],
   render: ['core', 'ports', 'ops'],
   cli: ['core', 'ports', 'config', 'ops', 'render'],
 }

@@ -10,6 +10,7 @@ import {
   HISTORY_FIELD,
   INCARNATION_FIELD,
   type Keys,
+  LEAVING_VERSION_FIELD,
   readGenerations,
   revisionKey,
 } from '../core/key.ts'
@@ -43,12 +44,15 @@ export interface ControlMirror {
 /** Beginnings of keys that are remembered until the next bump. */
 const HEADS_REMEMBERED = 10_000
 
-/** With L1 the server tells when the revision changes: what is found in memory is not read together with it. */
-export function createControlMirror(config: ResolvedConfig): ControlMirror {
+/**
+ * With L1 the server tells when the revision changes: what is found in memory is not read together with it. `registers` false: for who only invalidates,
+ * and writes no entries of the versions of its config.
+ */
+export function createControlMirror(config: ResolvedConfig, { registers = true } = {}): ControlMirror {
   const hasNear = Object.values(config.namespaces).some(({ l1 }) => l1 !== null)
   const hash = generationsKey(config.prefix)
   const revision = revisionKey(config.prefix)
-  const registered = codeVersions(config)
+  const registered = registers ? codeVersions(config) : []
   let current: Mirror | null = null
   /** how often it was said to be outdated */
   let outdatings = 0
@@ -106,13 +110,7 @@ export function createControlMirror(config: ResolvedConfig): ControlMirror {
         })
       const history = /^master_replid:(\w+)/m.exec(text)?.[1]
       if (history === undefined) return
-      const failed = await runAlways(
-        run,
-        ENTER_HISTORY,
-        [hash, revision],
-        [history, newToken(), newToken(), newToken()],
-      )
-      if (failed) throw failed
+      await runAlways(run, ENTER_HISTORY, [hash, revision], [history, newToken(), newToken(), newToken()])
     },
     outdated() {
       outdatings++
@@ -151,18 +149,23 @@ export async function changeControl(
   fields: readonly string[],
 ): Promise<void> {
   const keys = [generationsKey(prefix), revisionKey(prefix)]
-  const failed = await runAlways(run, CHANGE, keys, [how, newToken(), ...fields])
-  if (failed) throw failed
+  await runAlways(run, CHANGE, keys, [how, newToken(), ...fields])
 }
 
-/** As a script that a full server lets through; servers before Redis 7 know no flags. */
-async function runAlways(run: Run, script: string, keys: readonly string[], args: readonly string[]) {
+/** The answer of a script that a full server lets through; servers before Redis 7 know no flags. @throws CachectlError */
+export async function runAlways(
+  run: Run,
+  script: string,
+  keys: readonly string[],
+  args: readonly string[],
+): Promise<Reply> {
   let failed: CachectlError | null = null
   for (const flags of ['#!lua flags=allow-oom', '']) {
-    failed = failedReply(await run((page) => page.add('EVAL', flags + script, keys.length, ...keys, ...args)))
-    if (failed === null) break
+    const replies = await run((page) => page.add('EVAL', flags + script, keys.length, ...keys, ...args))
+    failed = failedReply(replies)
+    if (failed === null) return replies[0] ?? null
   }
-  return failed
+  throw failed
 }
 
 /** Fields of the versions that this code reads and writes: `code:1`, and `code:1.2:product` of a model with a version of its own. */
@@ -183,8 +186,8 @@ function createMirror(
   const { incarnation, revision, generations, fields } = read
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }, generations)
   const codes = [...fields.keys()]
-    .filter((field) => field.startsWith(CODE_VERSION_FIELD))
-    .map((field) => field.slice(CODE_VERSION_FIELD.length).split(':'))
+    .filter((field) => field.startsWith(CODE_VERSION_FIELD) || field.startsWith(LEAVING_VERSION_FIELD))
+    .map((field) => field.slice(field.indexOf(':') + 1).split(':'))
   const heads = new Map<string, string>()
   let last: (Omit<Place, 'rest'> & { head: string }) | null = null
   const headOf = ({ namespace, subject, version, tenant }: Place): string => {

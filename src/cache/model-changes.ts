@@ -11,6 +11,9 @@ import type { Id, Row } from '../ports.ts'
 import type { Change, Place } from './kernel.ts'
 import { identify, type ModelContext } from './model-context.ts'
 
+/** The model, and the tenant of the call. */
+export type ChangeContext = Omit<ModelContext, 'kernel'>
+
 /** Pages and counts of one list of the config; `'*'`: of all, and of those that it does not declare. */
 export interface ListTarget {
   list: string
@@ -32,7 +35,7 @@ interface NamedRow {
 
 /** @throws CachectlError KEY_INVALID, USAGE */
 export function rowsChange(
-  context: ModelContext,
+  context: ChangeContext,
   targets: readonly (Id | Row)[],
   { changed, before }: InvalidateOptions,
   placeOf: (text: string, tenant: string | null) => Place,
@@ -56,7 +59,7 @@ export function rowsChange(
   }
 }
 
-export function listsChange(context: ModelContext, { list }: ListTarget): Change {
+export function listsChange(context: ChangeContext, { list }: ListTarget): Change {
   const { model } = context
   if (list !== '*' && !model.lists.some((candidate) => candidate.name === list))
     throw new CachectlError('USAGE', `${model.name} has no list called \`${printable(list)}\``, {
@@ -69,7 +72,7 @@ export function listsChange(context: ModelContext, { list }: ListTarget): Change
 }
 
 /** Of the tenant of the call, where the model has tenants and the call is in one; of all otherwise. */
-export function modelChange(context: ModelContext): Change {
+export function modelChange(context: ChangeContext): Change {
   const { model, config } = context
   const tenant = model.tenant ? context.handleTenant() : null
   const scopeOf = (subject: string, ownTenant: boolean): Scope =>
@@ -85,7 +88,7 @@ function fencesOf(config: ResolvedConfig, model: DeclaredModel): string[] {
   return [...new Set([model.subject, ...dependantsOf(config, model).map((dependant) => dependant.model.subject)])]
 }
 
-function nameRow(context: ModelContext, target: Id | Row): NamedRow {
+function nameRow(context: ChangeContext, target: Id | Row): NamedRow {
   const { model } = context
   if (typeof target !== 'object' || target === null) {
     const text = idText(target)

@@ -150,7 +150,8 @@ function meantBy(targets: readonly Target[], tenant: string | null): ((group: Co
     if (target.kind === 'all') tests.push(() => true)
     else if (target.kind === 'namespace') tests.push((group) => group.namespace === target.namespace)
     else if (target.kind === 'tenant') tests.push((group) => group.tenant === target.tenant)
-    else if (target.kind === 'subject' && target.rest === null) tests.push((group) => group.subject === target.subject)
+    else if (target.kind === 'subject' && target.rest === null)
+      tests.push((group) => group.subject !== null && target.subjects.includes(group.subject))
     else if (target.kind === 'model' && target.id === null)
       tests.push((group) => group.subject !== null && target.dependants.has(group.subject))
     else return null

@@ -1,4 +1,5 @@
 // When a destructive verb goes on, asks, or refuses. One rule for all of them.
+import { formatCount, formatPercent } from './units.ts'
 
 /** What is about to be done. */
 export interface Danger {
@@ -30,7 +31,51 @@ export type Verdict =
   | { kind: 'go' }
   /** `typed` null: yes or no */
   | { kind: 'ask'; typed: string | null }
-  /** `flags`: with these it would pass */
+  /** `flags`: with these added it would pass */
   | { kind: 'refuse'; reason: string; flags: readonly string[] }
 
-export declare function judge(danger: Danger, consent: Consent): Verdict
+/** Below this many keys a share of the database says nothing. */
+const FEW_KEYS = 100
+
+/** Limits hold whoever says yes. What takes everything, or runs in production, needs its name typed; the rest a yes. */
+export function judge(danger: Danger, consent: Consent): Verdict {
+  const { typed, keys } = danger
+  const severe = danger.everything || danger.production
+  if (consent.confirm !== null && consent.confirm !== typed)
+    return refuse(`--confirm=${consent.confirm} is not what this is about: ${typed}`, danger, consent)
+  if (keys !== null && consent.maxKeys !== null && keys > consent.maxKeys)
+    return refuse(`${formatCount(keys)} keys are more than --max-keys ${formatCount(consent.maxKeys)}`, danger, consent)
+  if (exceedsShare(danger, consent))
+    return refuse(
+      `${formatCount(keys as number)} keys are ${formatPercent(danger.share as number)} of the database, more than --max-percent ${consent.maxPercent}`,
+      danger,
+      consent,
+    )
+  if (severe) {
+    if (consent.confirm === typed) return { kind: 'go' }
+    if (consent.interactive && !consent.yes) return { kind: 'ask', typed }
+    const why = danger.everything ? 'it takes everything' : "the config says `env: 'production'`"
+    return refuse(`${why}, so ${typed} must be named`, danger, consent)
+  }
+  if (consent.yes || consent.confirm === typed) return { kind: 'go' }
+  return consent.interactive
+    ? { kind: 'ask', typed: null }
+    : refuse('nobody can be asked: this is no terminal', danger, consent)
+}
+
+function exceedsShare({ keys, share }: Danger, { maxPercent }: Consent): boolean {
+  return keys !== null && share !== null && keys > FEW_KEYS && share * 100 > maxPercent
+}
+
+/** All that is missing, so that the next try passes. */
+function refuse(reason: string, danger: Danger, consent: Consent): Verdict {
+  const flags: string[] = []
+  if (danger.everything || danger.production) {
+    if (consent.confirm !== danger.typed) flags.push(`--confirm=${danger.typed}`)
+  } else if (!consent.yes) flags.push('--yes')
+  if (danger.keys !== null && consent.maxKeys !== null && danger.keys > consent.maxKeys)
+    flags.push(`--max-keys=${danger.keys}`)
+  if (exceedsShare(danger, consent))
+    flags.push(`--max-percent=${Math.min(100, Math.ceil((danger.share as number) * 100))}`)
+  return { kind: 'refuse', reason, flags }
+}

@@ -20,7 +20,8 @@ export type Target = { readonly text: string } & (
       readonly dependants: ReadonlySet<string>
     }
   | { readonly kind: 'namespace'; readonly namespace: string }
-  | { readonly kind: 'subject'; readonly subject: string; readonly rest: string | null }
+  /** `subjects`: a name without `@` is also that of a function */
+  | { readonly kind: 'subject'; readonly subjects: readonly string[]; readonly rest: string | null }
   | { readonly kind: 'tag'; readonly tag: string }
   | { readonly kind: 'tenant'; readonly tenant: string }
   | { readonly kind: 'pattern'; readonly pattern: string; readonly matches: (key: Uint8Array | string) => boolean }
@@ -34,6 +35,8 @@ export interface TargetKey {
   parsed: ParsedKey | null
   /** the key without its generation tokens; null where it has none */
   plain: string | null
+  /** of a key that a raw namespace declares */
+  raw?: { namespace: string; subject: string | null; tenant: string | null; rest: string | null } | null
 }
 
 /**
@@ -76,7 +79,7 @@ export function parseTarget(text: string, cache: DeclaredCache | null): Target {
 
 /** Whether the key is meant. @throws CachectlError USAGE for tags, which only the entries themselves know */
 export function matchesTarget(target: Target, key: TargetKey): boolean {
-  const { parsed } = key
+  const { parsed, raw = null } = key
   switch (target.kind) {
     case 'all':
       return true
@@ -85,11 +88,14 @@ export function matchesTarget(target: Target, key: TargetKey): boolean {
     case 'key':
       return Buffer.compare(target.key, key.bytes) === 0
     case 'namespace':
-      return parsed?.namespace === target.namespace
-    case 'subject':
-      return parsed?.subject === target.subject && (target.rest === null || parsed.rest.join(':') === target.rest)
+      return (parsed ?? raw)?.namespace === target.namespace
+    case 'subject': {
+      const { subject = null } = parsed ?? raw ?? {}
+      if (subject === null || !target.subjects.includes(subject)) return false
+      return target.rest === null || (parsed === null ? raw?.rest : parsed.rest.join(':')) === target.rest
+    }
     case 'tenant':
-      return parsed?.tenant === target.tenant
+      return (parsed ?? raw)?.tenant === target.tenant
     case 'model':
       return parsed !== null && matchesModel(target, parsed)
     case 'tag':
@@ -137,10 +143,11 @@ function modelTarget(text: string, value: string, cache: DeclaredCache): Target 
 
 function subjectTarget(text: string, value: string): Target {
   const colon = value.indexOf(':')
+  const subject = colon < 0 ? value : nonEmpty(text, value.slice(0, colon))
   return {
     kind: 'subject',
     text,
-    subject: colon < 0 ? value : nonEmpty(text, value.slice(0, colon)),
+    subjects: subject.startsWith('@') ? [subject] : [subject, `@fn.${subject}`],
     rest: colon < 0 ? null : nonEmpty(text, value.slice(colon + 1)),
   }
 }

@@ -1,15 +1,18 @@
 // The walk that deletes or changes keys by their exact names: on every master, paced, counted so that it balances, and safe to stop and to repeat.
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Account } from '../core/account.ts'
-import type { CachectlError } from '../core/errors.ts'
-import type { Page, Reply } from '../ports.ts'
+import { asCachectlError, type CachectlError } from '../core/errors.ts'
+import type { Lane, Master, Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
+import type { Pace } from './pace.ts'
+import { scan } from './scan.ts'
+import { createSweeper, type Sweeper } from './sweeper.ts'
 
-/** `auto`: as fast as leaves the server idle for most of the time; `max`: as fast as it goes. */
-export type Pace = 'auto' | 'max' | { keysPerSecond: number }
+export type { Pace } from './pace.ts'
 
 /** What is done with a key. */
 export interface SweepAction {
-  /** commands that are one command of many keys, answered with how many it did (UNLINK); otherwise one command a key */
+  /** one command of many keys, answered with how many it did (UNLINK); otherwise one command a key */
   readonly many: boolean
   /** Adds exactly one command, for one key, or where `many` for all of these. */
   add(page: Page, keys: readonly Buffer[]): void
@@ -20,6 +23,13 @@ export interface SweepAction {
 export interface SweepOptions {
   /** `protect`: meant, and spared */
   decide(key: Buffer): 'pass' | 'protect' | 'act'
+  /** A second look at keys that are to be acted on, after SCAN has named them. */
+  examine?: {
+    /** adds one command for each key, whose replies `keep` is given */
+    probe?(page: Page, key: Buffer): void
+    /** false: passed after all */
+    keep(keys: readonly Buffer[], replies: readonly Reply[]): Promise<readonly boolean[]>
+  }
   action: SweepAction
   pace: Pace
   /** of the progress line: `deleting` */
@@ -28,6 +38,8 @@ export interface SweepOptions {
   expected: number | null
   /** acts on no more keys than this; the rest is `remaining` */
   most?: number
+  /** what is not acted on is out of reach already, and counts as `outdated` */
+  outdated?: boolean
 }
 
 export interface Swept {
@@ -40,15 +52,97 @@ export interface Swept {
   problems: readonly { code: string; message: string; keys: number }[]
 }
 
+/** Walks that find the keys moved to another master, or the connection lost, before they give up. */
+const MOST_WALKS = 6
+const AGAIN_AFTER_MS = 250
+
 /** Walks all masters. Never rejects once it has begun: what stops it is in what it gives, with what was done until then. */
-export declare function sweep(context: OperationContext, options: SweepOptions): Promise<Swept>
+export async function sweep(context: OperationContext, options: SweepOptions): Promise<Swept> {
+  const { store, signal } = context
+  const sweeper = createSweeper(context, options)
+  let failure: CachectlError | null = null
+  let settled = false
+  for (let walk = 0; walk < MOST_WALKS && !settled && !signal.aborted; walk++) {
+    if (walk > 0) await delay(AGAIN_AFTER_MS, undefined, { signal }).catch(() => {})
+    try {
+      if (walk > 0) await sweeper.recover()
+      const before = await store.layout()
+      await walkOnce(context, options, sweeper)
+      // A slot that has moved may have been passed by both its old and its new place.
+      settled = (await store.layout()) === before && !sweeper.moved()
+      failure = null
+    } catch (thrown) {
+      failure = asCachectlError(thrown)
+      if (!isOfConnection(failure)) break
+    }
+  }
+  return sweeper.finish(settled && !signal.aborted, failure)
+}
 
 /** The same for keys that are named already, in this order; `decide` is not asked. */
-export declare function sweepNamed(
+export async function sweepNamed(
   context: OperationContext,
   keys: AsyncIterable<readonly Buffer[]> | Iterable<readonly Buffer[]>,
-  options: Omit<SweepOptions, 'decide'>,
-): Promise<Swept>
+  options: Omit<SweepOptions, 'decide' | 'examine'>,
+): Promise<Swept> {
+  const sweeper = createSweeper(context, options)
+  let failure: CachectlError | null = null
+  try {
+    const lane = await context.store.lane()
+    try {
+      for await (const some of keys) {
+        if (context.signal.aborted) sweeper.leave(some.length)
+        else await sweeper.act(lane, some)
+      }
+      await sweeper.settle()
+    } finally {
+      lane.close()
+    }
+  } catch (thrown) {
+    failure = asCachectlError(thrown)
+  }
+  return sweeper.finish(failure === null && !context.signal.aborted, failure)
+}
 
 /** UNLINK, or DEL where the server does not know it. */
-export declare function unlinkAction(context: OperationContext): Promise<SweepAction>
+export async function unlinkAction({ store }: Pick<OperationContext, 'store'>): Promise<SweepAction> {
+  const command = (await store.supports('unlink')) ? 'UNLINK' : 'DEL'
+  return { many: true, add: (page, keys) => page.add(command, ...keys) }
+}
+
+async function walkOnce(context: OperationContext, options: SweepOptions, sweeper: Sweeper): Promise<void> {
+  const { store, signal } = context
+  const { examine, decide } = options
+  const masters = await store.masters()
+  const lanes: (Lane | undefined)[] = []
+  const wanted = (key: Buffer): boolean => {
+    const decision = decide(key)
+    if (decision === 'protect') sweeper.protect(key)
+    return decision === 'act'
+  }
+  const probe = examine?.probe
+  try {
+    const pages = scan(store, {
+      signal,
+      wanted,
+      noTouch: probe !== undefined,
+      ...(probe === undefined ? {} : { probe: (page: Page, key: Buffer) => probe(page, key) }),
+    })
+    for await (const { keys, replies, master } of pages) {
+      const kept = examine === undefined ? null : await examine.keep(keys, replies)
+      const meant = kept === null ? keys : keys.filter((_, index) => kept[index])
+      if (signal.aborted) sweeper.leave(meant.length)
+      else {
+        lanes[master] ??= await (masters[master] as Master).lane()
+        await sweeper.act(lanes[master] as Lane, meant)
+      }
+    }
+    await sweeper.settle()
+  } finally {
+    for (const lane of lanes) lane?.close()
+  }
+}
+
+function isOfConnection({ code }: CachectlError): boolean {
+  return code === 'REDIS_UNREACHABLE' || code === 'REDIS_TIMEOUT'
+}

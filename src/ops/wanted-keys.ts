@@ -1,7 +1,8 @@
 // Which keys of a walk the targets mean.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { createKeys, isControlKey } from '../core/key.ts'
-import { matchesTarget, type Target } from '../core/target.ts'
+import { compileRawKey } from '../core/raw-key.ts'
+import { matchesTarget, type Target, type TargetKey } from '../core/target.ts'
 
 /**
  * Null: every key, because nothing was named. `all` of a config is everything under its prefix. Control data is never meant.
@@ -18,16 +19,32 @@ export function wantedKeys(
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
   const prefix = Buffer.from(`${config.prefix}:`)
   const needsPlain = targets.some((target) => target.kind === 'pattern')
+  const rawOf = rawReader(config)
   return (key) => {
     if (isControlKey(config.prefix, key)) return false
     const parsed = keys.parse(key)
-    if (tenant !== null && parsed?.tenant !== tenant) return false
+    const raw = parsed === null ? rawOf(key) : null
+    if (tenant !== null && (parsed ?? raw)?.tenant !== tenant) return false
     if (targets.length === 0) return true
     const plain = parsed !== null && needsPlain ? keys.plain(parsed) : null
     return targets.some((target) =>
       target.kind === 'all'
         ? prefix.equals(key.subarray(0, prefix.length))
-        : matchesTarget(target, { bytes: key, parsed, plain }),
+        : matchesTarget(target, { bytes: key, parsed, plain, raw }),
     )
+  }
+}
+
+/** What a raw namespace of the config says of a key; null where none declares it. */
+export function rawReader(config: ResolvedConfig): (key: Buffer) => NonNullable<TargetKey['raw']> | null {
+  const readers = Object.values(config.namespaces).flatMap(({ name, keyPattern }) =>
+    keyPattern === null ? [] : [{ namespace: name, read: compileRawKey(keyPattern) }],
+  )
+  return (key) => {
+    for (const { namespace, read } of readers) {
+      const found = read(key)
+      if (found !== null) return { namespace, subject: found.subject, tenant: found.tenant, rest: found.rest }
+    }
+    return null
   }
 }

@@ -1,0 +1,52 @@
+// Which keys of a walk are out of reach for good: their generation is not the current one, or a stamp that they hold is gone.
+import type { Mirror } from '../cache/control-mirror.ts'
+import { decodeHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
+import { createKeys, revisionKey, stampKey } from '../core/key.ts'
+import type { Page, Reply } from '../ports.ts'
+import type { Changer } from './apply-change.ts'
+import type { SweepOptions } from './sweep.ts'
+
+/**
+ * For `SweepOptions.examine`. What is current is read after SCAN has named the keys and before they are judged: tokens and stamps never come back, so what
+ * is not current then never is again, however much is bumped and filled meanwhile. `stamps`: names whose holders are meant; of keys of other forms
+ * than cachectl's, and with `named`, every one is.
+ */
+export function examineDead(
+  changer: Changer,
+  scheme: { prefix: string; tenantLabel: string | null },
+  stamps: readonly string[],
+): NonNullable<SweepOptions['examine']> {
+  const keys = createKeys(scheme)
+  let mirror: Mirror | null = null
+  const names = [...new Set(stamps)]
+  return {
+    ...(names.length > 0
+      ? { probe: (page: Page, key: Buffer) => page.add('GETRANGE', key, 0, HEADER_PROBE_BYTES - 1) }
+      : {}),
+    async keep(found, replies) {
+      if (found.length === 0) return []
+      const [revision = null, ...values] = await changer.run((page) => {
+        page.add('GET', revisionKey(scheme.prefix))
+        for (const name of names) page.add('GET', stampKey(scheme.prefix, name))
+      })
+      if (mirror === null || String(revision) !== mirror.revision) mirror = await changer.mirror()
+      const current = mirror
+      const now = new Map(names.map((name, index) => [name, textOf(values[index])]))
+      return found.map((key, index) => {
+        const parsed = keys.parse(key)
+        if (parsed === null) return names.length === 0
+        if (!key.toString('utf8').startsWith(current.keys.head(parsed))) return true
+        return names.length > 0 && holdsGone(replies[index], now)
+      })
+    },
+  }
+}
+
+function holdsGone(reply: Reply | undefined, now: ReadonlyMap<string, string | null>): boolean {
+  const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
+  if (decoded === null || !decoded.ok) return false
+  return decoded.header.tags.some(({ tag, stamp }) => now.has(tag) && now.get(tag) !== stamp)
+}
+
+const textOf = (reply: Reply | undefined): string | null =>
+  reply === null || reply === undefined ? null : String(reply)
