@@ -91,10 +91,10 @@ export function readGenerations(fields: Iterable<readonly [field: string, value:
 
 /**
  * Random text, new after every change of the generations hash: a read that finds the one which it knows need not read the hash. It is set after the
- * hash, so whoever finds the new text finds the new hash.
+ * hash, so whoever finds the new text finds the new hash. In the Cluster slot of the hash, so that one script changes both.
  */
 export function revisionKey(prefix: string): string {
-  return `${prefix}~revision`
+  return `${prefix}~revision:{${generationsKey(prefix)}}`
 }
 
 /** Hash of the last bumps of each scope, in the Cluster slot of the generations hash. */
