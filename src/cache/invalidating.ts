@@ -1,10 +1,21 @@
 // Invalidations: applied in Redis in an order that no fill under way survives (docs/contract.md, "Invalidating"), told to the processes that hold copies,
 // and kept while Redis is away, to be applied before anything of it is trusted again.
+import { hostname } from 'node:os'
 import { type Scope, scopeField } from '../core/control-key.ts'
 import { CachectlError } from '../core/errors.ts'
-import { EPOCH_FIELD, fenceKey, leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
+import { BUMP, type Bumped, readBumped, recordName } from '../core/generation-record.ts'
+import {
+  bumpsKey,
+  EPOCH_FIELD,
+  fenceKey,
+  generationsKey,
+  leaseKey,
+  revisionKey,
+  stampKey,
+  stampLogKey,
+} from '../core/key.ts'
 import { LOG_STAMPS } from '../core/lease-script.ts'
-import { type ControlMirror, changeControl, type Mirror, placeId, type Run } from './control-mirror.ts'
+import { type ControlMirror, changeControl, type Mirror, placeId, type Run, runAlways } from './control-mirror.ts'
 import type { Change, Place } from './kernel.ts'
 import { failedReply } from './link.ts'
 import { deleteMatching } from './pattern-delete.ts'
@@ -22,6 +33,8 @@ const MOST_KEPT = 10_000
 export interface Applied {
   deleted: number | null
   announcement: Announcement
+  /** of `scopes`, in their order */
+  bumps: readonly Bumped[]
 }
 
 /**
@@ -69,7 +82,7 @@ export async function applyChange(
     mirror = await control.sync(run)
     if (entries.flatMap((place) => mirror.keysOf(place)).every((key, index) => key === keys[index])) break
   }
-  if (scopes.length > 0) await bump(prefix, scopes, control, run)
+  const bumps = scopes.length > 0 ? await bump(prefix, scopes, change, control, run) : []
   // Pages of bulk writes under way may hold anything that matches.
   if (pattern !== null) {
     await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken()])
@@ -78,14 +91,26 @@ export async function applyChange(
   return {
     deleted: entries.length > 0 || pattern !== null ? deleted : null,
     announcement: { keys, stamps, bumped: scopes.length > 0, pattern: pattern?.glob ?? null },
+    bumps,
   }
 }
 
-async function bump(prefix: string, scopes: readonly Scope[], control: ControlMirror, run: Run): Promise<void> {
+/** Under the operation of the change, where it has one: sent again because its answer was lost, it bumps nothing twice. */
+async function bump(
+  prefix: string,
+  scopes: readonly Scope[],
+  { op = newToken(), by = `${hostname()}:${process.pid}` }: Change,
+  control: ControlMirror,
+  run: Run,
+): Promise<Bumped[]> {
+  const keys = [generationsKey(prefix), revisionKey(prefix), bumpsKey(prefix)]
   const fields = scopes.flatMap((scope) => [scopeField(scope), newToken()])
-  await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken(), ...fields])
+  const answer = await runAlways(run, BUMP, keys, [op, recordName(by), newToken(), newToken(), ...fields])
   control.outdated()
   await control.sync(run)
+  const bumps = readBumped(answer)
+  if (bumps === null) throw new CachectlError('REDIS_PROTOCOL', 'a bump was answered with something else than tokens')
+  return bumps
 }
 
 function chunks<T>(items: readonly T[]): T[][] {

@@ -86,6 +86,10 @@ export interface Change {
   scopes?: readonly Scope[]
   /** a glob on plain keys, which are scanned for; keys of this tenant only, if one is given */
   pattern?: { glob: string; tenant: string | null }
+  /** random text of the operation: scopes that it has bumped are not bumped again under it */
+  op?: string
+  /** who bumps; `host:pid` of this process where it is not said */
+  by?: string
 }
 
 export interface Invalidated {

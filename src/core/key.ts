@@ -19,6 +19,7 @@ export {
   INCARNATION_FIELD,
   isControlKey,
   journalKey,
+  LEAVING_VERSION_FIELD,
   leaseKey,
   lockKey,
   processesKey,

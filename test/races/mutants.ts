@@ -1,5 +1,6 @@
 // The naive variants of what the kernel does, each one command away from it: the same flows and the same checker must catch every one of them.
 import type { OpenBus } from '../../src/cache/near-bus.ts'
+import { BUMP } from '../../src/core/generation-record.ts'
 import { FILL_LEASED, LOG_STAMPS } from '../../src/core/lease-script.ts'
 import { CAPTURE_STAMP } from '../../src/core/stamp-script.ts'
 import type { CommandArgument, Lane } from '../../src/ports.ts'
@@ -10,7 +11,9 @@ type Rewrite = (command: Command) => Command
 const NOTHING: Command = ['EXISTS', 'no such key']
 const INCARNATION = 'AAAAAAAAAAAAAAAA'
 const isLease = (argument: CommandArgument | undefined) => String(argument).includes('~lease:')
-/** `EVAL script 2 hash revision HSET token field value …` */
+/** `EVAL script 3 hash revision records op who token epoch scope token …` */
+const isBump = (command: Command) => command[0] === 'EVAL' && String(command[1]).endsWith(BUMP)
+/** `EVAL script 2 hash revision HSETNX token field value …` */
 const isChange = (command: Command, how: string) => command[0] === 'EVAL' && command[5] === how
 const isHistory = (command: Command) => command[0] === 'EVAL' && String(command[1]).includes("'history'")
 
@@ -19,7 +22,7 @@ const COUNT = `
 for index = 2, #ARGV do redis.call('HINCRBY', KEYS[1], ARGV[index], 1) end
 redis.call('HSETNX', KEYS[1], 'incarnation', '${INCARNATION}')
 redis.call('SET', KEYS[2], ARGV[1])
-return 1`
+return {0}`
 
 const unchanged: Rewrite = (command) => command
 
@@ -40,15 +43,15 @@ const REWRITES = {
   'no log of stamps': () => (command) => (command[1] === LOG_STAMPS ? NOTHING : command),
   /** others are not told of a bump */
   'silent bump': () => (command) =>
-    isChange(command, 'HSET') ? [...command.slice(0, 4), 'elsewhere', ...command.slice(5)] : command,
+    isBump(command) ? [...command.slice(0, 4), 'elsewhere', ...command.slice(5)] : command,
   /** control data that begins anew when it was lost, under the same incarnation */
   'generations begin at 1': () => (command) => {
     if (isHistory(command)) return [...command.slice(0, 6), INCARNATION, ...command.slice(7)]
     if (isChange(command, 'HSETNX'))
       return command.map((argument, index) => (command[index - 1] === 'incarnation' ? INCARNATION : argument))
-    if (!isChange(command, 'HSET')) return command
-    const fields = command.slice(7).filter((field, index) => index % 2 === 0 && field !== 'epoch')
-    return ['EVAL', COUNT, 2, ...command.slice(3, 5), command[6] as string, ...fields]
+    if (!isBump(command)) return command
+    const scopes = command.slice(10).filter((_, index) => index % 2 === 0)
+    return ['EVAL', COUNT, 2, ...command.slice(3, 5), command[8] as string, ...scopes]
   },
   /** what the server lost with its last seconds was never lost */
   'any history': () => (command) => (isHistory(command) ? NOTHING : command),
