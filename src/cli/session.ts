@@ -101,6 +101,7 @@ export function createSession(io: Io): Session {
         loaded: config,
         emit: (event) => session.emit(event),
         signal: aborter.signal,
+        stateDir: stateDir(io.env),
       })
       closers.push(() => context.close())
       // Nothing was done yet that would have to be reported: a server that does not answer holds nobody up.
@@ -191,6 +192,12 @@ export function createSession(io: Io): Session {
 async function loadConfig(io: Io, given: ConfigFlags): Promise<LoadedConfig> {
   const { loadConfig } = await import('../config/load.ts')
   return loadConfig(loadOptions(io, given))
+}
+
+/** By the XDG Base Directory Specification, which ignores relative paths. */
+function stateDir({ XDG_STATE_HOME: state, HOME: home }: Io['env']): string | null {
+  if (state?.startsWith('/')) return `${state}/cachectl`
+  return home?.startsWith('/') ? `${home}/.local/state/cachectl` : null
 }
 
 function loadOptions(io: Io, given: ConfigFlags): LoadOptions {

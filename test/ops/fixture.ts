@@ -18,6 +18,7 @@ export function contextOf(store: Store, more: Partial<OperationContext> = {}): O
     random: Math.random,
     emit: () => {},
     signal: new AbortController().signal,
+    stateDir: null,
     ...more,
   }
 }

@@ -43,6 +43,7 @@ async function run(
     random: Math.random,
     emit: () => undefined,
     signal: new AbortController().signal,
+    stateDir: null,
   }
   const report = await warm(context, over.control, planWarm(config, options, Date.now()), options)
   for (const { selected, written, failed, skipped } of report.models)

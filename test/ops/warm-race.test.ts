@@ -108,6 +108,7 @@ async function staleAfterWarm(
     random,
     emit: () => undefined,
     signal: new AbortController().signal,
+    stateDir: null,
   }
   let running = true
   let updates = 0

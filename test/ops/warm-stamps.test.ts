@@ -43,6 +43,7 @@ const contextOf = (config: ResolvedConfig) => ({
   random: Math.random,
   emit: () => undefined,
   signal: new AbortController().signal,
+  stateDir: null,
 })
 
 function run(config: ResolvedConfig, given: Partial<WarmOptions> = {}, over: Control = control) {

@@ -62,6 +62,7 @@ const run = async (
     random: Math.random,
     emit: (event: ProgressEvent) => void more.events?.push(event),
     signal: more.signal ?? new AbortController().signal,
+    stateDir: null,
   }
   return warm(context, openControl(store, config.prefix), planWarm(config, options, Date.now()), options)
 }

@@ -5,7 +5,8 @@ import type { ErrorReply, Reply } from '../../ports.ts'
 export class ReplyFormatError extends Error {}
 
 export const MAX_REPLY_BYTES = 512 * 1024 * 1024
-const MAX_DEPTH = 3
+/** XREAD has the deepest: streams, of each its name and entries, of each its id and fields. */
+const MAX_DEPTH = 5
 /** Statuses and errors; the longest real ones (errors of scripts) have a few KB. */
 const MAX_LINE_BYTES = 64 * 1024
 /** What an element of an array is charged, so that `*4000000000` is refused at once. */
