@@ -1,7 +1,8 @@
 // The config past validation: every default filled in, every unit in milliseconds or bytes, frozen. What the rest of the program reads.
+import type { EvictionPolicy } from '../core/eviction.ts'
 import type { Row, Source } from '../ports.ts'
 
-export type EvictionPolicy = 'lru' | 'lfu' | 'random' | 'ttl'
+export type { EvictionPolicy } from '../core/eviction.ts'
 
 export interface Budget {
   maxKeys: number | null
