@@ -14,7 +14,9 @@ import {
   readGenerations,
   revisionKey,
 } from '../core/key.ts'
+import { replyPairs } from '../core/reply.ts'
 import type { Reply } from '../ports.ts'
+import { inOrder } from './in-order.ts'
 import type { Place } from './kernel.ts'
 import { type Commands, failedReply } from './link.ts'
 import { newToken } from './token.ts'
@@ -36,8 +38,11 @@ export interface ControlMirror {
   readonly current: Mirror | null
   /** Reads it anew; registers the versions of this process, and makes what is missing. */
   sync(run: Run): Promise<Mirror>
-  /** Notes under which history of the server the entries are; where it is another one, nothing old is trusted. */
-  checkHistory(run: Run): Promise<void>
+  /**
+   * Notes under which history of the server the entries are; where it is another one, nothing old is trusted. `ofAll`: the histories of all masters, where
+   * there are several.
+   */
+  checkHistory(run: Run, ofAll: () => Promise<string | null>): Promise<void>
   outdated(): void
 }
 
@@ -58,18 +63,20 @@ export function createControlMirror(config: ResolvedConfig, { registers = true }
   let outdatings = 0
 
   const read = async (run: Run): Promise<Mirror | null> => {
-    const all = await run((page) => {
-      // Refused where nothing is tracked, or not yet: a new session reads it again.
-      if (hasNear) page.add('CLIENT', 'CACHING', 'YES')
-      // The revision first: what is read behind it is at least as new.
-      page.add('GET', revision)
-      page.add('HGETALL', hash)
-    })
+    const all = await inOrder(run, [
+      (page) => {
+        // Refused where nothing is tracked, or not yet: a new session reads it again.
+        if (hasNear) page.add('CLIENT', 'CACHING', 'YES')
+        page.add('GET', revision)
+      },
+      // Behind the revision: what is read then is at least as new.
+      (page) => page.add('HGETALL', hash),
+    ])
     const replies = hasNear ? all.slice(1) : all
     const failed = failedReply(replies)
     if (failed) throw failed
     const known = replies[0] === null ? null : String(replies[0])
-    const fields = pairs(replies[1] ?? null)
+    const fields = replyPairs(replies[1] ?? null)
     const { incarnation, generations } = readGenerations(fields)
     const missing = registered.filter((field) => !fields.has(field))
     if (known !== null && incarnation !== null && missing.length === 0)
@@ -101,15 +108,20 @@ export function createControlMirror(config: ResolvedConfig, { registers = true }
       }
       throw new CachectlError('REDIS_REPLY', `${hash} does not stay: is it being deleted all the time?`)
     },
-    async checkHistory(run) {
-      const [info] = await run((page) => page.add('INFO', 'replication'))
+    async checkHistory(run, ofAll) {
+      let scattered = false
+      const [info] = await run((page) => {
+        scattered = page.scattered === true
+        page.add('INFO', 'replication')
+      })
       const text = Buffer.isBuffer(info) ? info.toString() : ''
       if (/^role:slave/m.test(text))
         throw new CachectlError('REDIS_REFUSES_WRITES', 'this Redis is a replica now', {
           hint: 'it is used again when it is the primary',
         })
-      const history = /^master_replid:(\w+)/m.exec(text)?.[1]
-      if (history === undefined) return
+      // Of one server by the connection that is going to be used: another one may lead elsewhere.
+      const history = scattered ? await ofAll() : (/^master_replid:(\w+)/m.exec(text)?.[1] ?? null)
+      if (history === null) return
       await runAlways(run, ENTER_HISTORY, [hash, revision], [history, newToken(), newToken(), newToken()])
     },
     outdated() {
@@ -130,13 +142,19 @@ return 1`
 
 /**
  * Another history: what was invalidated under the old one may be back, so a new incarnation. Of control data that no library has used yet none is known.
- * KEYS: hash, revision. ARGV: history, incarnation, epoch, revision.
+ * One among several is enough; a master that left took nothing along that was invalidated.
+ * KEYS: hash, revision. ARGV: histories with a space between them, incarnation, epoch, revision.
  */
 const ENTER_HISTORY = `
 local known = redis.call('HGET', KEYS[1], '${HISTORY_FIELD}')
 if known == ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], '${HISTORY_FIELD}', ARGV[1])
 if not known and redis.call('HEXISTS', KEYS[1], '${INCARNATION_FIELD}') == 1 then return 0 end
+local another = not known
+for id in string.gmatch(ARGV[1], '%S+') do
+  if known and not string.find(' ' .. known .. ' ', ' ' .. id .. ' ', 1, true) then another = true end
+end
+if not another then return 0 end
 redis.call('HSET', KEYS[1], '${INCARNATION_FIELD}', ARGV[2], '${EPOCH_FIELD}', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[4])
 return 1`
@@ -226,11 +244,4 @@ export function placeId({ namespace, subject, version, tenant, rest }: Place): s
   let id = `${namespace}\n${version}\n${tenant === null ? '' : `${tenant.length}:${tenant}`}\n${subject.length}:${subject}`
   for (const segment of rest) id += `\n${segment.length}:${segment}`
   return id
-}
-
-function pairs(reply: Reply): Map<string, string> {
-  const fields = new Map<string, string>()
-  if (!Array.isArray(reply)) return fields
-  for (let index = 0; index + 1 < reply.length; index += 2) fields.set(String(reply[index]), String(reply[index + 1]))
-  return fields
 }

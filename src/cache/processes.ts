@@ -22,7 +22,7 @@ export interface ProcessRegistry {
   createdAtMs: number | null
   nowMs: number
   /** those that were seen lately enough to hold anything */
-  live: readonly { id: string; heartbeatMs: number }[]
+  live: readonly { id: string; heartbeatMs: number; versions: readonly string[] }[]
 }
 
 /** Nobody is waited for longer, whatever stands in the hash. */
@@ -50,6 +50,9 @@ for i = 1, #all, 2 do
   end
 end
 return 1`
+
+/** The hash, and the time by the clock that stands in it: of the server that has it, which is one of several in a Cluster. KEYS: hash. */
+const READ = `return { redis.call('HGETALL', KEYS[1]), redis.call('TIME') }`
 
 /** The registration of one process, which it renews with each beat. */
 export class Registration {
@@ -91,10 +94,11 @@ export function leaveCommand(prefix: string, id: string): CommandArgument[] {
 
 /** @throws CachectlError where Redis is away, or refuses */
 export async function readProcesses(call: Call, prefix: string, heartbeatMs: number): Promise<ProcessRegistry> {
-  const [fields, time] = await Promise.all([call('HGETALL', processesKey(prefix)), call('TIME')])
+  const answer = await call('EVAL', READ, 1, processesKey(prefix))
+  const [fields, time] = Array.isArray(answer) ? answer : []
   const [seconds, micros] = Array.isArray(time) ? time.map(Number) : []
   const nowMs = (seconds ?? 0) * 1000 + Math.floor((micros ?? 0) / 1000)
-  const live: { id: string; heartbeatMs: number }[] = []
+  const live: { id: string; heartbeatMs: number; versions: readonly string[] }[] = []
   let createdAtMs: number | null = null
   const texts = Array.isArray(fields) ? fields.map(String) : []
   for (let index = 0; index + 1 < texts.length; index += 2) {
@@ -104,17 +108,19 @@ export async function readProcesses(call: Call, prefix: string, heartbeatMs: num
       continue
     }
     // What cannot be read may be of a later version of the code: it is waited for as if it were one of ours.
-    const { seenAt, heartbeatMs: ownMs } = parseRecord(text) ?? { seenAt: nowMs, heartbeatMs }
-    if (seenAt + UNSEEN_HEARTBEATS * ownMs >= nowMs) live.push({ id, heartbeatMs: Math.min(ownMs, MAX_HEARTBEAT_MS) })
+    const { seenAt, heartbeatMs: ownMs, versions } = parseRecord(text) ?? { seenAt: nowMs, heartbeatMs, versions: [] }
+    if (seenAt + UNSEEN_HEARTBEATS * ownMs >= nowMs)
+      live.push({ id, heartbeatMs: Math.min(ownMs, MAX_HEARTBEAT_MS), versions })
   }
   if (createdAtMs === null && texts.length > 0) createdAtMs = nowMs
   return { createdAtMs, nowMs, live }
 }
 
-function parseRecord(text: string): { seenAt: number; heartbeatMs: number } | null {
+function parseRecord(text: string): (Pick<ProcessRecord, 'heartbeatMs' | 'versions'> & { seenAt: number }) | null {
   try {
-    const { seenAt, heartbeatMs } = JSON.parse(text) as Record<string, unknown>
-    return typeof seenAt === 'number' && typeof heartbeatMs === 'number' ? { seenAt, heartbeatMs } : null
+    const { seenAt, heartbeatMs, versions } = JSON.parse(text) as Record<string, unknown>
+    if (typeof seenAt !== 'number' || typeof heartbeatMs !== 'number') return null
+    return { seenAt, heartbeatMs, versions: Array.isArray(versions) ? versions.map(String) : [] }
   } catch {
     return null
   }

@@ -183,7 +183,7 @@ function messageOf(thrown: unknown): string {
 }
 
 /** `ops@web-1:4711`. A container's user may have no name. */
-function whoAmI(): string {
+export function whoAmI(): string {
   let user: string
   try {
     user = userInfo().username

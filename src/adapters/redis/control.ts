@@ -13,6 +13,7 @@ import {
   stampLogKey,
 } from '../../core/key.ts'
 import { LOG_STAMPS, RELEASE, RENEW } from '../../core/lease-script.ts'
+import { replyPairs } from '../../core/reply.ts'
 import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
 import { newToken, openBulkLane } from './bulk.ts'
 
@@ -53,23 +54,16 @@ export function openControl(store: Store, prefix: string): Control {
 
 async function readState(store: Store, prefix: string): Promise<ControlState> {
   const hash = generationsKey(prefix)
-  let fields = pairs(await store.call('HGETALL', hash))
+  let fields = replyPairs(await store.call('HGETALL', hash))
   if (!fields.has(INCARNATION_FIELD)) {
     // Before the hash: whoever finds this revision reads the hash anew, and makes what is missing in it if we do not.
     await store.call('SET', revisionKey(prefix), newToken())
     await store.call('HSETNX', hash, EPOCH_FIELD, newToken())
     await store.call('HSETNX', hash, INCARNATION_FIELD, newToken())
-    fields = pairs(await store.call('HGETALL', hash))
+    fields = replyPairs(await store.call('HGETALL', hash))
   }
   const { incarnation, generations } = readGenerations(fields)
   return { incarnation: incarnation ?? '', epoch: fields.get(EPOCH_FIELD) ?? '', generations }
-}
-
-function pairs(reply: Reply): Map<string, string> {
-  const fields = new Map<string, string>()
-  if (!Array.isArray(reply)) return fields
-  for (let index = 0; index + 1 < reply.length; index += 2) fields.set(String(reply[index]), String(reply[index + 1]))
-  return fields
 }
 
 async function takeLock(store: Store, key: string, holder: string, ttlMs: number): Promise<Lock | LockHolder> {
