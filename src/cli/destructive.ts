@@ -1,29 +1,112 @@
 // What every destructive command shares: its flags, and how it is confirmed.
-import type { Command } from 'commander'
-import type { Danger } from '../core/safeguards.ts'
-import type { Pace } from '../ops/sweep.ts'
-import type { GlobalFlags } from './flags.ts'
+import { createInterface } from 'node:readline'
+import { type Command, InvalidArgumentError } from 'commander'
+import { CachectlError } from '../core/errors.ts'
+import { printable } from '../core/printable.ts'
+import { type Danger, judge } from '../core/safeguards.ts'
+import type { Pace } from '../ops/pace.ts'
+import { type GlobalFlags, positiveInteger } from './flags.ts'
 import type { Session } from './session.ts'
+import { untilStopped } from './until-stopped.ts'
 
 export interface DestructiveFlags {
   dryRun?: boolean
   yes?: boolean
   confirm?: string
-  maxPercent: number
+  /** default: 50 */
+  maxPercent?: number
   maxKeys?: number
-  /** keys a second, or `max` */
   rate?: Pace
 }
 
+const MAX_PERCENT = 50
+
 /** Adds -n, -y, --confirm, --max-percent, --max-keys, --rate. */
-export declare function addDestructiveFlags(command: Command): Command
+export function addDestructiveFlags(command: Command): Command {
+  return command
+    .option('-n, --dry-run', 'say what would be done; change nothing')
+    .option('-y, --yes', 'do not ask')
+    .option('--confirm <name>', 'names what is meant, where --yes is not enough: the prefix')
+    .option('--max-percent <n>', 'refuse to touch more of the database than this (50)', percent)
+    .option('--max-keys <n>', 'refuse to touch more keys than this', positiveInteger)
+    .option('--rate <n>', 'keys a second, or max; otherwise as the server and its replicas bear', rate)
+}
 
 /**
  * Shows the plan on stderr and asks where it must; returns when it may be done.
  * @throws CachectlError REFUSED with the full command that would pass
  */
-export declare function confirm(
+export async function confirm(
   session: Session,
   flags: DestructiveFlags & GlobalFlags,
   plan: { text: string; danger: Danger },
-): Promise<void>
+): Promise<void> {
+  const { danger } = plan
+  const { stdin, stderrIsTty } = session.io
+  const interactive = flags.input && stdin.isTTY === true && stderrIsTty
+  if (plan.text !== '') session.note(plan.text)
+  const verdict = judge(danger, {
+    yes: flags.yes ?? false,
+    confirm: flags.confirm ?? null,
+    maxPercent: flags.maxPercent ?? MAX_PERCENT,
+    maxKeys: flags.maxKeys ?? null,
+    interactive,
+  })
+  if (verdict.kind === 'go') return
+  if (verdict.kind === 'refuse')
+    throw new CachectlError('REFUSED', verdict.reason, {
+      hint: `to do it: ${commandLine(session.argv, verdict.flags)}`,
+    })
+  const { typed } = verdict
+  const question = typed === null ? 'Go on? [y/N] ' : `Type ${printable(typed)} to go on: `
+  const answer = (await untilStopped(ask(session, question), session.signal, 0)).trim()
+  if (typed === null ? /^y(es)?$/i.test(answer) : answer === typed) return
+  throw new CachectlError('REFUSED', 'answered no: nothing was done', {
+    hint: `without a question: ${commandLine(session.argv, [typed === null ? '--yes' : `--confirm=${typed}`])}`,
+  })
+}
+
+/** One line of standard input; what is typed is never repeated. */
+function ask(session: Session, question: string): Promise<string> {
+  const lines = createInterface({ input: session.io.stdin, output: session.io.stderr, terminal: true })
+  return new Promise<string>((resolve) => {
+    const stop = () => lines.close()
+    session.signal.addEventListener('abort', stop, { once: true })
+    // Ctrl-C while it is asked reaches readline, not the process.
+    lines.once('SIGINT', () => session.interrupt('SIGINT'))
+    lines.once('close', () => resolve(''))
+    lines.question(question, (answer) => {
+      resolve(answer)
+      lines.close()
+    })
+  })
+}
+
+/** The command as it was typed, with these flags added or in place of the same ones. */
+function commandLine(argv: readonly string[], flags: readonly string[]): string {
+  const replaced = flags.map((flag) => flag.split('=')[0] as string)
+  const kept: string[] = []
+  for (let index = 0; index < argv.length; index++) {
+    const word = argv[index] as string
+    if (replaced.includes(word.split('=')[0] as string)) {
+      if (!word.includes('=') && word !== '--yes') index++
+    } else kept.push(word)
+  }
+  return ['cachectl', ...kept, ...flags].map(quoted).join(' ')
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./~-]+$/.test(word) && !word.startsWith('~')
+    ? word
+    : `'${printable(word).replaceAll("'", "'\\''")}'`
+}
+
+function percent(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !(value > 0 && value <= 100)) throw new InvalidArgumentError('Give a number from 1 to 100.')
+  return value
+}
+
+function rate(text: string): Pace {
+  return text === 'max' ? 'max' : { keysPerSecond: positiveInteger(text) }
+}

@@ -26,7 +26,7 @@ const CARE = [declareEvict, declarePolicy, declareLock]
 
 /** Runs one command line (without node and script) and resolves with the exit code. Throws nothing, exits nothing. */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
-  const session = createSession(io)
+  const session = createSession(io, argv)
   const stopListening = io.onSignal((signal) => session.interrupt(signal))
   io.onUncaught((thrown) => session.uncaught(thrown))
   try {

@@ -17,6 +17,8 @@ type ErrorFlags = Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'>
 
 export interface Session {
   io: Io
+  /** the command line, without node and script */
+  argv: readonly string[]
   out: Output
   err: Output
   signal: AbortSignal
@@ -48,7 +50,7 @@ export interface Session {
   close(): Promise<void>
 }
 
-export function createSession(io: Io): Session {
+export function createSession(io: Io, argv: readonly string[] = []): Session {
   const aborter = new AbortController()
   const closers: (() => Promise<void>)[] = []
   const codes: ExitCode[] = []
@@ -68,6 +70,7 @@ export function createSession(io: Io): Session {
 
   const session: Session = {
     io,
+    argv,
     out,
     err,
     signal: aborter.signal,

@@ -1,0 +1,153 @@
+// What an invalidation will do, before it does it: what at once, what by a walk, and what it will meet.
+import type { ResolvedConfig } from '../config/resolved.ts'
+import { CachectlError } from '../core/errors.ts'
+import { matchesEverything } from '../core/pattern.ts'
+import { printable } from '../core/printable.ts'
+import type { Danger } from '../core/safeguards.ts'
+import type { Target } from '../core/target.ts'
+import { type Aim, type Course, courseOf, type Decide, decideFor } from './changes.ts'
+import type { OperationContext } from './context.ts'
+import { type Preview, preview } from './preview.ts'
+
+export interface InvalidateOptions extends Aim {
+  /** targets of tenant models mean the rows of all tenants */
+  allTenants: boolean
+  /** `stale`: entries are given within their grace while they are made anew; `spread`: keys end at random within a time */
+  how: { kind: 'delete' } | { kind: 'stale' } | { kind: 'spread'; overMs: number }
+  /** counts before it acts, to the end */
+  exact: boolean
+  /** looks before it acts, where it could act at once */
+  look: boolean
+}
+
+export interface InvalidatePlan {
+  options: InvalidateOptions
+  targets: readonly string[]
+  course: Course
+  decide: Decide
+  /** null: it acts at once, and counts behind it */
+  preview: Preview | null
+  danger: Danger
+  /** largest groups of the cache, where nothing matches */
+  nearest: { group: string; keys: number }[]
+}
+
+/** @throws CachectlError USAGE, REFUSED; of Redis */
+export async function planInvalidate(context: OperationContext, options: InvalidateOptions): Promise<InvalidatePlan> {
+  const { config } = context
+  checkAim(options, config)
+  const course = config === null || options.how.kind !== 'delete' ? walkOf(options) : courseOf(options, config)
+  const decide = decideFor(options, config)
+  const looks = options.look || course.walked.length > 0 || course.change === null
+  const tags = course.change === null ? [] : options.targets.filter(({ kind }) => kind === 'tag')
+  const looked = looks ? await preview(context, { decide, exact: options.exact }) : null
+  // Which entries have the tag is known when it is invalidated: until then every entry may.
+  const found =
+    looked === null || tags.length === 0
+      ? looked
+      : { ...looked, keys: 0, share: 0, bytes: null, groups: [], samples: [], rebuild: null }
+  const everything = isEverything(options, config)
+  return {
+    options,
+    targets: options.targets.map(({ text }) => printable(text)),
+    course,
+    decide,
+    preview: found,
+    danger: {
+      typed: config?.prefix ?? (await context.store.identity()).endpoint,
+      everything,
+      production: config?.env === 'production',
+      keys: found?.keys ?? null,
+      share: found?.share ?? null,
+    },
+    nearest: found?.keys === 0 && found.protected === 0 && tags.length === 0 ? await largestGroups(context) : [],
+  }
+}
+
+function walkOf({ targets }: InvalidateOptions): Course {
+  return { change: null, swept: [], walked: targets, notes: [] }
+}
+
+function checkAim(
+  { targets, tenant, foreign, allTenants, how }: InvalidateOptions,
+  config: ResolvedConfig | null,
+): void {
+  if (targets.length === 0)
+    throw new CachectlError('USAGE', 'nothing is named that could be invalidated', {
+      hint: 'name a model, namespace:…, tag:…, tenant:…, pattern:… or all; see what is there with `cachectl stats`',
+    })
+  if (config === null) {
+    checkWithoutConfig(targets, foreign)
+    return
+  }
+  for (const target of targets) {
+    const model = target.kind === 'model' ? config.models[target.model] : undefined
+    if (model?.tenant && tenant === null && !allTenants)
+      throw new CachectlError('USAGE', `\`${printable(target.text)}\` holds rows of tenants`, {
+        hint: `name one with --${config.tenantLabel ?? 'tenant'} <id>, or say --all-tenants`,
+      })
+    if (target.kind === 'tag' && how.kind !== 'delete')
+      throw new CachectlError(
+        'USAGE',
+        'entries of a tag cannot be made stale or spread: which they are stands in them only',
+        {
+          hint: 'invalidate the tag, or name the model or namespace',
+        },
+      )
+    if (
+      target.kind === 'pattern' &&
+      !foreign &&
+      !target.pattern.startsWith(`${config.prefix}:`) &&
+      !isRaw(target, config)
+    )
+      checkWithin(target, config.prefix)
+  }
+}
+
+/** A pattern that can only match outside the prefix is a mistake; one that also matches within means that part. */
+function checkWithin(target: Target & { kind: 'pattern' }, prefix: string): void {
+  const first = /^[^*?[\\]*/.exec(target.pattern)?.[0] ?? ''
+  if (`${prefix}:`.startsWith(first)) return
+  throw new CachectlError('USAGE', `\`${printable(target.text)}\` matches nothing under ${prefix}:`, {
+    hint: `write pattern:'${prefix}:…', or add --foreign for keys of others`,
+  })
+}
+
+function isRaw({ pattern }: { pattern: string }, { namespaces }: ResolvedConfig): boolean {
+  const first = /^[^*?[{\\]*/
+  const literal = first.exec(pattern)?.[0] ?? ''
+  return Object.values(namespaces).some(({ keyPattern }) => {
+    const own = keyPattern === null ? null : (first.exec(keyPattern)?.[0] ?? '')
+    return own !== null && (own.startsWith(literal) || literal.startsWith(own))
+  })
+}
+
+function checkWithoutConfig(targets: readonly Target[], foreign: boolean): void {
+  for (const target of targets) {
+    if (target.kind === 'all')
+      throw new CachectlError('REFUSED', '`all` is everything under the prefix of a config, and there is none', {
+        hint: 'name the config with --config, or the keys with pattern:… and --foreign',
+      })
+    if (!foreign)
+      throw new CachectlError('REFUSED', 'without a config no key is known to be of a cache', {
+        hint: 'name the config with --config, or add --foreign if these keys are really meant',
+      })
+  }
+}
+
+function isEverything({ targets, tenant, foreign }: InvalidateOptions, config: ResolvedConfig | null): boolean {
+  if (tenant !== null) return false
+  const within = config === null || foreign ? '' : `${config.prefix}:`
+  return targets.some(
+    (target) =>
+      target.kind === 'all' ||
+      (target.kind === 'pattern' &&
+        (matchesEverything(target.pattern, within) ||
+          (config !== null && matchesEverything(target.pattern, `${config.prefix}:`)))),
+  )
+}
+
+async function largestGroups(context: OperationContext): Promise<{ group: string; keys: number }[]> {
+  const { groups } = await preview(context, { decide: () => 'act', exact: false })
+  return groups.slice(0, 3)
+}

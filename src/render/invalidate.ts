@@ -1,0 +1,143 @@
+// The plan and the report of `invalidate` for people, within 80 columns.
+import type { ChalkInstance } from 'chalk'
+import Table from 'cli-table3'
+import { printable } from '../core/printable.ts'
+import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
+import type { InvalidateReport } from '../ops/invalidate.ts'
+import type { InvalidatePlan } from '../ops/invalidate-plan.ts'
+import type { Preview } from '../ops/preview.ts'
+import type { RedisIdentity } from '../ports.ts'
+import { PLAIN_TABLE } from './table.ts'
+
+const MOST_GROUPS = 10
+
+/** What will be done; nothing where it acts at once, without a look. */
+export function renderInvalidatePlan(plan: InvalidatePlan, redis: RedisIdentity, paint: ChalkInstance): string {
+  const { preview, course, options, nearest } = plan
+  const lines = [serverLine(redis)]
+  if (preview !== null) lines.push(...previewLines(preview, paint))
+  if (preview?.keys === 0 && preview.protected === 0 && options.targets.every(({ kind }) => kind !== 'tag')) {
+    lines.push(paint.yellow(`Nothing matches ${plan.targets.join(' ')}.`))
+    if (nearest.length > 0)
+      lines.push(
+        `  here are: ${nearest.map(({ group, keys }) => `${printable(group)} (${formatCount(keys)})`).join(', ')}`,
+      )
+  }
+  if (options.targets.some(({ kind }) => kind === 'tag') && course.change !== null)
+    lines.push('Which entries have the tag stands in the entries: they are counted when they go.')
+  lines.push(...course.notes.map((note) => paint.yellow(`! ${note}`)))
+  lines.push(methodLine(plan))
+  return lines.join('\n')
+}
+
+function methodLine({ course, options }: InvalidatePlan): string {
+  const { how } = options
+  if (how.kind === 'stale') return 'They become stale: within their grace they are given while they are made anew.'
+  if (how.kind === 'spread')
+    return `They end at random within ${formatDuration(how.overMs)}; until then old values are given.`
+  const names = (targets: readonly { text: string }[]): string => targets.map(({ text }) => printable(text)).join(' ')
+  const parts: string[] = []
+  if (course.swept.length > 0) parts.push(`${names(course.swept)}: out of reach at once, then deleted.`)
+  if (course.walked.length > 0) parts.push(`${names(course.walked)}: deleted key by key.`)
+  return parts.join('\n')
+}
+
+/** Where it happens. */
+export function serverLine({ endpoint, database, role, version, from }: RedisIdentity): string {
+  const told = role === 'unknown' ? '' : ` ${role}`
+  return printable(`${endpoint}/${database}${told}${version ? `, ${version}` : ''} (from ${from})`)
+}
+
+/** Keys by group, size, cost, examples. */
+export function previewLines(preview: Preview, paint: ChalkInstance): string[] {
+  const { keys, error, bytes, share, method, visited, population, groups, samples, rebuild } = preview
+  const about = method === 'sample' ? 'about ' : ''
+  const lines: string[] = []
+  const weight = bytes === null ? '' : `, ${about}${formatBytes(bytes)}`
+  const part = share === null || keys === 0 ? '' : `, ${formatPercent(share)} of the database`
+  const spread = error === null || error === 0 ? '' : ` (± ${formatCount(error)})`
+  lines.push(paint.bold(`${about}${formatCount(keys)} keys${spread}${weight}${part}`))
+  if (method === 'sample')
+    lines.push(
+      `  estimated from ${formatCount(visited)} of ${population === null ? 'all' : formatCount(population)} keys; --exact counts`,
+    )
+  if (groups.length > 0) lines.push(groupTable(preview))
+  if (rebuild !== null && rebuild.totalMs > 0)
+    lines.push(`To make them again takes about ${formatDuration(rebuild.totalMs)} of loading, one after the other.`)
+  if (preview.protected > 0)
+    lines.push(paint.yellow(`${about}${formatCount(preview.protected)} more match and are protected: they stay`))
+  if (samples.length > 0) lines.push(`For example:\n${samples.map((key) => `  ${key}`).join('\n')}`)
+  return lines
+}
+
+function groupTable({ groups, rebuild }: Preview): string {
+  const table = new Table({
+    ...PLAIN_TABLE,
+    head: ['group', 'keys', 'bytes', 'to load again'],
+    colAligns: ['left', 'right', 'right', 'right'],
+  })
+  const costs = new Map((rebuild?.groups ?? []).map(({ group, ms }) => [group, ms]))
+  for (const { group, keys, bytes } of groups.slice(0, MOST_GROUPS)) {
+    const cost = costs.get(group)
+    table.push([
+      printable(group),
+      formatCount(keys),
+      bytes === null ? '-' : formatBytes(bytes),
+      cost === undefined ? '-' : formatDuration(cost),
+    ])
+  }
+  const more = groups.length - MOST_GROUPS
+  return more > 0 ? `${table.toString()}\n  … and ${formatCount(more)} more groups` : table.toString()
+}
+
+/** What was done. `argv`: to resume with. */
+export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance, argv: readonly string[]): string {
+  const lines: string[] = []
+  const took = formatDuration(report.durationMs)
+  const done = report.how === 'delete' ? 'deleted' : report.how === 'stale' ? 'made stale' : 'given an end'
+  const counts: [string, number][] = [
+    [done, report.deleted],
+    ['out of reach, not deleted yet', report.outdated],
+    ['gone already', report.alreadyGone],
+    ['protected', report.protected],
+    ['refused by the server', report.failed],
+    ['unknown: sent, and not answered', report.unknown],
+    ['left', report.remaining],
+  ]
+  const told = counts
+    .filter(([, count], index) => count > 0 || index === 0)
+    .map(([what, count]) => `${formatCount(count)} ${what}`)
+  lines.push(`${formatCount(report.matched)} keys matched: ${told.join(', ')}`)
+  if (report.acknowledged !== null) lines.push(acknowledgedLine(report.acknowledged))
+  if (report.staleUntil !== null) lines.push(`Old values may be given until ${report.staleUntil}.`)
+  for (const { message, keys } of report.problems.slice(0, 5))
+    lines.push(paint.red(`✗ ${formatCount(keys)} keys: ${printable(message)}`))
+  if (report.journal === 'local')
+    lines.push(paint.yellow('The journal stands in a local file: Redis could not take it. See `cachectl history`.'))
+  if (report.ok) lines.push(paint.green(`✓ ${report.targets.join(' ')} invalidated in ${took}`))
+  else {
+    const why = report.stopped ? report.stopped.message : 'some keys are left'
+    const reach = report.applied ? ' Nothing old is given any more.' : ''
+    lines.push(`${paint.red('✗')} stopped after ${took}: ${printable(why)}.${reach}`)
+    lines.push(
+      `  next: ${report.stopped && report.stopped.code !== 'INTERRUPTED' ? printable(report.stopped.hint) : `run it again: cachectl ${argv.map(printable).join(' ')}`}`,
+    )
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** Whose memory was reached. */
+export function acknowledgedLine({
+  processes,
+  of,
+  lapsed,
+  durationMs,
+}: NonNullable<InvalidateReport['acknowledged']>): string {
+  const took = formatDuration(durationMs)
+  if (of === 0)
+    return lapsed
+      ? `No process holds copies in its memory; those that may have are past their time (${took}).`
+      : 'No process holds copies in its memory.'
+  const confirmed = `Confirmed by ${processes} of ${of} processes in ${took}`
+  return processes < of ? `${confirmed}; what the others hold in memory is past its time.` : `${confirmed}.`
+}
