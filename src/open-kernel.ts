@@ -68,11 +68,7 @@ export function openKernel(config: ResolvedConfig, settings: KernelSettings = {}
     ...(settings.heartbeatMs === undefined ? {} : { heartbeatMs: settings.heartbeatMs }),
     onError,
     random: settings.random ?? Math.random,
-    openLane: async () => {
-      const [master] = await store.masters()
-      if (master === undefined) throw new CachectlError('REDIS_UNREACHABLE', 'there is no server')
-      return master.lane()
-    },
+    store,
     deadlineMs: settings.deadlineMs ?? DEADLINE_MS,
     sourceConcurrency: settings.sourceConcurrency ?? SOURCE_CONCURRENCY,
     production: settings.production ?? (config.env === 'production' || process.env.NODE_ENV === 'production'),

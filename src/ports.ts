@@ -63,6 +63,8 @@ export interface Page {
   readonly length: number
   /** Bytes of the page on the wire, as far as they are known. */
   readonly sizeBytes: number
+  /** true: its commands go to several servers, and are not executed in their order; what must come first goes in a page of its own, and is waited for */
+  readonly scattered?: boolean
   add(...args: readonly CommandArgument[]): void
   /** `SET key value [PX ttlMs] [NX]`: what bulk jobs send most, at twice the speed of `add`. */
   addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean, valueBytes?: number): void
@@ -90,6 +92,8 @@ export interface Lane {
   /** The server granted `noTouch`; otherwise GET, GETRANGE and the like make a key look used. */
   readonly noTouch: boolean
   readonly closed: boolean
+  /** which replica answers; null: a replica was asked for, and as there is none in step the master answers; absent: none was asked for */
+  readonly replica?: string | null
   close(): void
 }
 

@@ -7,12 +7,13 @@ import { CachectlError } from '../core/errors.ts'
 import { leaseKey, revisionKey, stampKey } from '../core/key.ts'
 import { TOUCH } from '../core/lease-script.ts'
 import { CAPTURE_STAMP } from '../core/stamp-script.ts'
-import type { Clock, Lane, Random, Reply } from '../ports.ts'
+import type { Clock, Random, Reply, Store } from '../ports.ts'
 import { createControlMirror, type Run } from './control-mirror.ts'
 import type { Counters } from './counters.ts'
 import { encode } from './encoding.ts'
 import { stampTtlOf } from './filling.ts'
 import { createFlights } from './flights.ts'
+import { inOrder } from './in-order.ts'
 import { applyChange, createBacklog, notApplied } from './invalidating.ts'
 import type { Change, Invalidated, Kernel, Write } from './kernel.ts'
 import type { LeadContext } from './lead.ts'
@@ -25,7 +26,7 @@ import { newToken } from './token.ts'
 
 export interface KernelOptions {
   config: ResolvedConfig
-  openLane(): Promise<Lane>
+  store: Pick<Store, 'lane' | 'masters' | 'layout' | 'history'>
   clock: Clock
   random: Random
   counters: Counters
@@ -57,7 +58,7 @@ export interface OpenedKernel extends Kernel {
 }
 
 export function createKernel(options: KernelOptions): OpenedKernel {
-  const { config, clock, random, counters, near, deadlineMs, strict } = options
+  const { config, clock, random, counters, near, deadlineMs, store, strict } = options
   const { prefix, tenantLabel } = config
   const writer = newToken().slice(0, 8)
   const control = createControlMirror(config)
@@ -78,7 +79,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     const change = backlog.take()
     if (change === null) return null
     try {
-      return (await applyChange(prefix, tenantLabel, change, control, run)).announcement
+      return (await applyChange(prefix, tenantLabel, change, control, run, store)).announcement
     } catch (error) {
       if (isOfRedis(error)) {
         backlog.add(change)
@@ -95,10 +96,10 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     if (late !== null) near?.announce(late).catch(report)
   }
   const link: Link = createLink({
-    open: options.openLane,
+    open: () => store.lane(),
     async prepare(run, lane) {
       near?.clear()
-      await control.checkHistory(run)
+      await control.checkHistory(run, () => store.history())
       await control.sync(run)
       const late = await catchUp(run)
       await near?.attach(lane)
@@ -137,6 +138,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
   }
   const loading = createLoading(context, control, strict)
   const until = () => performance.now() + deadlineMs
+  const hurried: Run = (build) => link.run(build, deadlineMs)
   const unhurried: Run = (build) => link.run(build, UNHURRIED_MS)
 
   const command = async (...args: readonly (string | number | Buffer)[]): Promise<Reply> => {
@@ -152,7 +154,8 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     // Nothing that this process has or has under way is given to whoever asks after this.
     forget(change)
     try {
-      const applied = await applyChange(prefix, tenantLabel, change, control, boundedRun(link, change, deadlineMs))
+      const run = boundedRun(link, change, deadlineMs)
+      const applied = await applyChange(prefix, tenantLabel, change, control, run, store)
       flights.forgetAll()
       near?.drop(applied.announcement)
       const acknowledged = await announced(applied.announcement)
@@ -201,16 +204,20 @@ export function createKernel(options: KernelOptions): OpenedKernel {
         entry: encodeWrite(write, stamps, mirror.incarnation),
         place: write.place,
       }))
-      const replies = await link.run((page) => {
-        page.add('GET', revisionKey(prefix))
-        for (const { key, entry } of encoded) {
-          // A load under way is older than what is written here.
-          page.add('UNLINK', leaseKey(prefix, key))
-          // What is not cached must not leave in its place what was there before.
-          if (entry === null) page.add('UNLINK', key)
-          else page.addSet(key, entry.bytes, entry.ttlMs, false, entry.sizeBytes)
-        }
-      }, deadlineMs)
+      const replies = await inOrder(hurried, [
+        (page) => {
+          page.add('GET', revisionKey(prefix))
+          // A load under way is older than what is written behind this.
+          for (const { key } of encoded) page.add('UNLINK', leaseKey(prefix, key))
+        },
+        (page) => {
+          for (const { key, entry } of encoded) {
+            // What is not cached must not leave in its place what was there before.
+            if (entry === null) page.add('UNLINK', key)
+            else page.addSet(key, entry.bytes, entry.ttlMs, false, entry.sizeBytes)
+          }
+        },
+      ])
       const failed = failedReply(replies)
       if (failed) throw failed
       for (const { place, key, entry } of encoded) {

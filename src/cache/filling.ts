@@ -5,6 +5,7 @@ import { FILL_LEASED } from '../core/lease-script.ts'
 import { CAPTURE_STAMP } from '../core/stamp-script.ts'
 import { type Encoded, encode } from './encoding.ts'
 import type { Arrived } from './flights.ts'
+import { inOrder, type Step } from './in-order.ts'
 import type { LoadControl, Policy } from './kernel.ts'
 import type { Lead, LeadContext, LeadOptions } from './lead.ts'
 import { isReplica, release, renewing } from './leases.ts'
@@ -125,13 +126,12 @@ async function captureLate(
     const ttlMs = told.ttlMs === undefined ? policy.ttlMs : told.ttlMs
     return longest === null || ttlMs === null ? null : Math.max(longest, ttlMs + (told.graceMs ?? policy.graceMs))
   }, SHORTEST_STAMP_MS)
-  const replies = await link
-    .run((page) => {
-      for (const name of names) page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), longestMs ?? '')
-      // Behind the captures: what was invalidated after one of them has deleted it.
-      page.add('GET', stampLogKey(prefix))
-    }, deadlineMs)
-    .catch(() => null)
+  const capture: Step = (page) => {
+    for (const name of names) page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), longestMs ?? '')
+  }
+  // Behind the captures: what was invalidated after one of them has deleted it.
+  const look: Step = (page) => page.add('GET', stampLogKey(prefix))
+  const replies = await inOrder((build) => link.run(build, deadlineMs), [capture, look]).catch(() => null)
   if (replies === null || failedReply(replies)) return null
   const lines = (textOf(replies[names.length]) ?? '').split('\n')
   const known = first?.log === null ? -1 : lines.indexOf(first?.log ?? '')

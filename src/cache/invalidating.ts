@@ -16,9 +16,10 @@ import {
 } from '../core/key.ts'
 import { LOG_STAMPS } from '../core/lease-script.ts'
 import { type ControlMirror, changeControl, type Mirror, placeId, type Run, runAlways } from './control-mirror.ts'
+import { inOrder, type Step } from './in-order.ts'
 import type { Change, Place } from './kernel.ts'
 import { failedReply } from './link.ts'
-import { deleteMatching } from './pattern-delete.ts'
+import { deleteMatching, type Servers, scopeAround } from './pattern-delete.ts'
 import { textOf } from './reading.ts'
 import type { Announcement } from './tiers.ts'
 import { newToken } from './token.ts'
@@ -39,6 +40,7 @@ export interface Applied {
 
 /**
  * Applies a change. Whoever reads after this has resolved gets nothing whose load began before it was called, but for copies in other processes.
+ * `servers`: what a pattern is walked on where there are several.
  * @throws CachectlError where Redis is away or refuses; a part may have been applied then
  */
 export async function applyChange(
@@ -47,6 +49,7 @@ export async function applyChange(
   change: Change,
   control: ControlMirror,
   run: Run,
+  servers: Servers | null = null,
 ): Promise<Applied> {
   const { entries = [], stamps = [], scopes = [], pattern = null } = change
   let mirror = control.current ?? (await control.sync(run))
@@ -55,25 +58,7 @@ export async function applyChange(
   for (;;) {
     const known: Mirror = mirror
     keys = entries.flatMap((place) => known.keysOf(place))
-    const replies = await run((page) => {
-      page.add('GET', revisionKey(prefix))
-      // Deleted, which a full server allows as well: whoever captured it finds another one, or none.
-      for (const subject of change.fences ?? []) page.add('UNLINK', fenceKey(prefix, subject))
-      // The log before the stamps: who captures a stamp and then reads the log has either missed nothing or sees it there.
-      if (stamps.length > 0)
-        page.add(
-          'EVAL',
-          LOG_STAMPS,
-          1,
-          stampLogKey(prefix),
-          stamps.map((name) => `${newToken()} ${name}\n`).join(''),
-          LOG_BYTES,
-        )
-      for (const some of chunks(stamps)) page.add('UNLINK', ...some.map((name) => stampKey(prefix, name)))
-      // The leases before the entries: a fill that finds its lease before this writes an entry that is deleted behind it.
-      for (const some of chunks(keys)) page.add('UNLINK', ...some.map((key) => leaseKey(prefix, key)))
-      for (const some of chunks(keys)) page.add('UNLINK', ...some)
-    })
+    const replies = await inOrder(run, stepsOf(prefix, change, keys))
     const failed = failedReply(replies)
     if (failed) throw failed
     for (const reply of replies.slice(replies.length - Math.ceil(keys.length / KEYS_A_CALL))) deleted += Number(reply)
@@ -83,14 +68,19 @@ export async function applyChange(
     if (entries.flatMap((place) => mirror.keysOf(place)).every((key, index) => key === keys[index])) break
   }
   const bumps = scopes.length > 0 ? await bump(prefix, scopes, change, control, run) : []
-  // Pages of bulk writes under way may hold anything that matches.
+  let bumped = scopes.length > 0
   if (pattern !== null) {
+    // Pages of bulk writes under way may hold anything that matches.
     await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken()])
-    deleted += await deleteMatching({ prefix, tenantLabel }, pattern, run)
+    const walked = await deleteMatching({ prefix, tenantLabel }, pattern, run, servers)
+    deleted += walked.deleted
+    // Slots move all the time: more than is meant goes, so that nothing that is meant stays.
+    if (!walked.complete) await bump(prefix, [scopeAround(pattern)], change, control, run)
+    bumped ||= !walked.complete
   }
   return {
     deleted: entries.length > 0 || pattern !== null ? deleted : null,
-    announcement: { keys, stamps, bumped: scopes.length > 0, pattern: pattern?.glob ?? null },
+    announcement: { keys, stamps, bumped, pattern: pattern?.glob ?? null },
     bumps,
   }
 }
@@ -111,6 +101,38 @@ async function bump(
   const bumps = readBumped(answer)
   if (bumps === null) throw new CachectlError('REDIS_PROTOCOL', 'a bump was answered with something else than tokens')
   return bumps
+}
+
+/**
+ * What is deleted at once is deleted rather than changed, which a full server allows as well. The order is what keeps fills under way from bringing back
+ * what is invalidated (docs/contract.md, "Invalidating").
+ */
+function stepsOf(prefix: string, { fences = [], stamps = [] }: Change, keys: readonly string[]): [Step, ...Step[]] {
+  const first: Step = (page) => {
+    page.add('GET', revisionKey(prefix))
+    // Whoever captured it finds another one, or none.
+    for (const subject of fences) page.add('UNLINK', fenceKey(prefix, subject))
+    if (stamps.length === 0) return
+    const lines = stamps.map((name) => `${newToken()} ${name}\n`).join('')
+    page.add('EVAL', LOG_STAMPS, 1, stampLogKey(prefix), lines, LOG_BYTES)
+  }
+  const second: Step = (page) => {
+    // Behind the log: who captures a stamp and then reads the log has either missed nothing or sees it there.
+    for (const some of chunks(stamps)) page.add('UNLINK', ...some.map((name) => stampKey(prefix, name)))
+    // Behind the fences: a page of bulk writes looks at them when it has its leases.
+    for (const some of chunks(keys)) page.add('UNLINK', ...some.map((key) => leaseKey(prefix, key)))
+  }
+  // Behind the leases: a fill that finds its lease before them writes an entry that is deleted here.
+  const third: Step = (page) => {
+    for (const some of chunks(keys)) page.add('UNLINK', ...some)
+  }
+  if (keys.length === 0) return stamps.length === 0 ? [first] : [first, second]
+  if (fences.length > 0 || stamps.length > 0) return [first, second, third]
+  const both: Step = (page) => {
+    first(page)
+    second(page)
+  }
+  return [both, third]
 }
 
 function chunks<T>(items: readonly T[]): T[][] {

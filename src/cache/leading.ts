@@ -4,8 +4,10 @@ import type { TagStamp } from '../core/entry.ts'
 import { leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
 import { CAPTURE_STAMP } from '../core/stamp-script.ts'
 import type { Reply } from '../ports.ts'
+import type { Run } from './control-mirror.ts'
 import { loadAndFill, loadUnleased, stampTtlOf } from './filling.ts'
 import { type Arrived, firstLine } from './flights.ts'
+import { inOrder, type Step } from './in-order.ts'
 import type { Lead, LeadContext, LeadOptions } from './lead.ts'
 import { isReplica, LEASE_MS, release } from './leases.ts'
 import { failedReply } from './link.ts'
@@ -46,17 +48,20 @@ async function acquire(context: LeadContext, leads: readonly Lead[], options: Le
   const names = options.policy.stamps
   const until = performance.now() + context.deadlineMs
   const stampTtl = stampTtlOf(options.policy)
-  const replies = await link
-    .run((page) => {
-      for (const { key, flight } of leads) {
-        const nx = options.lease === 'take' ? [] : ['NX']
-        page.add('SET', leaseKey(prefix, key), flight.token, 'PX', LEASE_MS, ...nx)
-      }
-      page.add('SET', stampLogKey(prefix), newToken(), 'NX')
-      for (const name of names) page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), stampTtl)
-      page.add('MGET', revisionKey(prefix), stampLogKey(prefix), ...leads.map((lead) => lead.key))
-    }, remaining(until))
-    .catch(() => null)
+  const takeLeases: Step = (page) => {
+    for (const { key, flight } of leads) {
+      const nx = options.lease === 'take' ? [] : ['NX']
+      page.add('SET', leaseKey(prefix, key), flight.token, 'PX', LEASE_MS, ...nx)
+    }
+  }
+  // Behind the leases: what somebody else has filled under one is there by then.
+  const look: Step = (page) => {
+    page.add('SET', stampLogKey(prefix), newToken(), 'NX')
+    for (const name of names) page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), stampTtl)
+    page.add('MGET', revisionKey(prefix), stampLogKey(prefix), ...leads.map((lead) => lead.key))
+  }
+  const run: Run = (build) => link.run(build, remaining(until))
+  const replies = await inOrder(run, [takeLeases, look]).catch(() => null)
   const failed = replies === null ? null : failedReply(replies)
   if (failed) {
     context.report(failed)

@@ -22,7 +22,7 @@ export interface Link {
   close(): void
 }
 
-export type Commands = Pick<Page, 'add' | 'addSet' | 'length'>
+export type Commands = Pick<Page, 'add' | 'addSet' | 'length' | 'scattered'>
 
 export interface LinkOptions {
   open(): Promise<Lane>

@@ -78,7 +78,8 @@ export class NearTrust {
     const connection = this.#connection
     if (lane === null || lane.closed || connection === null) return
     const { clientId } = connection
-    const tracked = clientId !== null && (await this.#track(lane, clientId))
+    // A connection to several servers is tracked by none: what it read is kept for a heartbeat at most.
+    const tracked = clientId !== null && lane.page().scattered !== true && (await this.#track(lane, clientId))
     if (lane !== this.#lane || connection !== this.#connection || lane.closed) return
     this.end()
     this.session = { lane, redirect: tracked ? clientId : null }

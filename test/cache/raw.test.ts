@@ -53,11 +53,7 @@ function open({ url = redis.url, production = false } = {}): Cache {
   const store = openStore({ url, from: 'the test', tls: null }, { connectTimeoutMs: 1000, replyTimeoutMs: 1000 })
   const kernel = createKernel({
     config,
-    openLane: async () => {
-      const [master] = await store.masters()
-      if (master === undefined) throw new Error('no master')
-      return master.lane()
-    },
+    store,
     clock: Date,
     random: Math.random,
     counters: {

@@ -52,11 +52,7 @@ export function openHttp(url: string, options: OpenOptions = {}): OpenHttp {
   const store = openStore({ url, from: 'the test', tls: null }, { connectTimeoutMs: 1_000, replyTimeoutMs: 1_000 })
   const kernel = createKernel({
     config,
-    openLane: async () => {
-      const [master] = await store.masters()
-      if (master === undefined) throw new Error('no master')
-      return master.lane()
-    },
+    store,
     clock: Date,
     random: Math.random,
     counters: { count: () => {}, group: () => ({ count: () => {} }) },

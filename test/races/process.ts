@@ -77,6 +77,7 @@ function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
   const target = { url, from: 'the test', tls: null }
   const timeouts = { connectTimeoutMs: 2_000, replyTimeoutMs: 2_000 }
   const store = openStore(target, timeouts)
+  const servers = { masters: () => store.masters(), layout: () => store.layout(), history: () => store.history() }
   const open: Parameters<typeof deafen>[0] = (bus, listener) => openBus(target, { ...bus, ...timeouts }, listener)
   const kernel = createKernel({
     config,
@@ -87,11 +88,7 @@ function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
       openBus: name === 'deaf L1' ? deafen(open) : open,
       report: onError,
     }),
-    openLane: async () => {
-      const [master] = await store.masters()
-      if (master === undefined) throw new Error('there is no server')
-      return mutateLane(await master.lane(), name)
-    },
+    store: { ...servers, lane: async () => mutateLane(await store.lane(), name) },
     clock: Date,
     random: Math.random,
     counters: { count: () => {}, group: () => ({ count: () => {} }) },
