@@ -87,7 +87,7 @@ export async function openChanger(context: OpenedContext): Promise<Changer> {
           acks,
           listening,
         })
-        return { ...told, durationMs: performance.now() - startedMs }
+        return { ...told, durationMs: Math.round(performance.now() - startedMs) }
       } finally {
         ;(bus as { close(): void } | null)?.close()
       }

@@ -84,7 +84,7 @@ function checkAim(
     const model = target.kind === 'model' ? config.models[target.model] : undefined
     if (model?.tenant && tenant === null && !allTenants)
       throw new CachectlError('USAGE', `\`${printable(target.text)}\` holds rows of tenants`, {
-        hint: `name one with --${config.tenantLabel ?? 'tenant'} <id>, or say --all-tenants`,
+        hint: `name one with --${config.tenantLabel ?? 'tenant'} <id>${target.kind === 'model' && target.id === null ? ', or say --all-tenants' : ''}`,
       })
     if (target.kind === 'tag' && how.kind !== 'delete')
       throw new CachectlError(
