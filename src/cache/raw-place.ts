@@ -4,7 +4,7 @@ import type { ResolvedNamespace } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import { idText } from '../core/key.ts'
 import { plainJson } from '../core/plain-json.ts'
-import { type RawKey, rawKeyParts, spellRawKey } from '../core/raw-key.ts'
+import { type RawKey, rawKeyParts, spellRawKey, spellVersionKey } from '../core/raw-key.ts'
 import { isErrorReply } from '../core/reply.ts'
 import type { Id, Reply } from '../ports.ts'
 import type { CountedPlace } from './counters.ts'
@@ -82,7 +82,7 @@ function versionKeyOf({ name, versionKey }: ResolvedNamespace, parts: RawKey): s
       `the keys of ${name} hold a version, and nothing says which`,
       'name the key that holds it with `versionKey`, or write the version itself into `key`',
     )
-  return rawKeyParts(versionKey).size === 0 ? versionKey : spellRawKey(versionKey, { ...parts, version: null })
+  return spellVersionKey(versionKey, parts)
 }
 
 function usage(message: string, hint: string): CachectlError {

@@ -53,6 +53,20 @@ export function scopeField(scope: Scope): string {
   }
 }
 
+/** The scope whose token such a field holds; null: it is none of these. */
+export function decodeScope(field: string): Scope | null {
+  if (field === 'global') return { kind: 'global' }
+  const [kind = '', ...names] = field.split(':')
+  const [first, second] = names.map(decodeText)
+  if (typeof first !== 'string') return null
+  if (names.length === 1 && kind === 'namespace') return { kind, namespace: first }
+  if (names.length === 1 && kind === 'subject') return { kind, subject: first }
+  if (names.length === 1 && kind === 'tenant') return { kind, tenant: first }
+  if (names.length === 2 && kind === 'tenant-subject' && typeof second === 'string')
+    return { kind, tenant: first, subject: second }
+  return null
+}
+
 /** Key of `Generations.tenantSubjects`. */
 export function tenantSubjectScope(tenant: string, subject: string): string {
   return `${encodeText(tenant, 'the tenant')}\n${encodeText(subject, 'the subject')}`
@@ -76,14 +90,13 @@ export function readGenerations(fields: Iterable<readonly [field: string, value:
   const tenantSubjects = new Map<string, string>()
   for (const [field, value] of fields) {
     if (field === INCARNATION_FIELD) incarnation = value
-    else if (field === 'global') global = value
-    const [kind = '', ...names] = field.split(':')
-    const [first, second] = names.map(decodeText)
-    if (typeof first !== 'string') continue
-    if (names.length === 1 && (kind === 'namespace' || kind === 'subject' || kind === 'tenant'))
-      maps[kind].set(first, value)
-    if (names.length === 2 && kind === 'tenant-subject' && typeof second === 'string')
-      tenantSubjects.set(tenantSubjectScope(first, second), value)
+    const scope = decodeScope(field)
+    if (scope?.kind === 'global') global = value
+    else if (scope?.kind === 'namespace') maps.namespace.set(scope.namespace, value)
+    else if (scope?.kind === 'subject') maps.subject.set(scope.subject, value)
+    else if (scope?.kind === 'tenant') maps.tenant.set(scope.tenant, value)
+    else if (scope?.kind === 'tenant-subject')
+      tenantSubjects.set(tenantSubjectScope(scope.tenant, scope.subject), value)
   }
   const { namespace: namespaces, subject: subjects, tenant: tenants } = maps
   return { incarnation, generations: { global, namespaces, subjects, tenants, tenantSubjects } }

@@ -10,6 +10,7 @@ export {
   busChannel,
   CODE_VERSION_FIELD,
   countersKey,
+  decodeScope,
   EPOCH_FIELD,
   fenceKey,
   filledChannel,

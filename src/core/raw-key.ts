@@ -63,6 +63,11 @@ export function spellRawKey(keyPattern: string, parts: RawKey): string {
   return key
 }
 
+/** Where the version of such a key is written: `cache_version:{subject}`, or one key for all. @throws CachectlError KEY_INVALID */
+export function spellVersionKey(versionKey: string, parts: RawKey): string {
+  return rawKeyParts(versionKey).size === 0 ? versionKey : spellRawKey(versionKey, { ...parts, version: null })
+}
+
 function invalid(message: string): CachectlError {
   return new CachectlError('KEY_INVALID', message, { hint: 'see the `key` of the raw namespace in the config' })
 }
