@@ -1,6 +1,7 @@
 // `npm run bench [-- group] [--json]`: each figure beside its baseline, measured in the same run on the same machine. docs/bench.md says what bounds them.
 import { cpus } from 'node:os'
 import Table from 'cli-table3'
+import { benchInvalidate } from './invalidate.js'
 import { benchLibrary } from './library.js'
 import { benchStart } from './start.js'
 import { benchStats } from './stats.js'
@@ -16,7 +17,13 @@ import { benchWarm } from './warm.js'
  * @property {number} ratio value / baselineValue: speeds want it high, times want it low
  */
 
-const GROUPS = { start: benchStart, warm: benchWarm, stats: benchStats, library: benchLibrary }
+const GROUPS = {
+  start: benchStart,
+  warm: benchWarm,
+  stats: benchStats,
+  library: benchLibrary,
+  invalidate: benchInvalidate,
+}
 
 const words = process.argv.slice(2)
 const asked = words.filter((word) => !word.startsWith('-'))

@@ -22,8 +22,6 @@ const ENTRIES = [
 ]
 
 rmSync(new URL('../dist', import.meta.url), { recursive: true, force: true })
-const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
-if (status !== 0) process.exit(status ?? 1)
 await build({
   absWorkingDir: root,
   entryPoints: ENTRIES.map((name) => `src/${name}.ts`),
@@ -38,3 +36,5 @@ await build({
   target: 'es2023',
   logLevel: 'warning',
 })
+const { status } = spawnSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+process.exitCode = status ?? 1
