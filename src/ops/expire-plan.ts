@@ -3,13 +3,13 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import { type ConfiguredLife, configuredLife, type Expiry, type ExpiryMode, ttlRange } from '../core/expiry.ts'
 import { createKeys } from '../core/key.ts'
-import { matchesEverything } from '../core/pattern.ts'
 import { printable } from '../core/printable.ts'
 import type { Danger } from '../core/safeguards.ts'
 import { formatDuration } from '../core/units.ts'
 import type { Reply } from '../ports.ts'
 import { type Aim, type Decide, decideFor } from './changes.ts'
 import type { OperationContext } from './context.ts'
+import { checkAim, isEverything, largestGroups } from './invalidate-plan.ts'
 import { type Preview, preview } from './preview.ts'
 import type { Pace, SweepOptions } from './sweep.ts'
 import { rawReader } from './wanted-keys.ts'
@@ -26,6 +26,8 @@ export interface ExpireOptions extends Aim {
   pace: Pace
   /** acts on no more keys; null: on all */
   most: number | null
+  /** targets of tenant models mean the rows of all tenants */
+  allTenants: boolean
 }
 
 export interface ExpirePlan {
@@ -40,6 +42,10 @@ export interface ExpirePlan {
   danger: Danger
   /** what is to be known before it is done */
   notes: string[]
+  /** keys that are meant, where all of them are as they are to be; about so many, if not all were looked at */
+  asTheyAre: number
+  /** largest groups of the cache, where nothing is meant */
+  nearest: { group: string; keys: number }[]
 }
 
 /** What a key is given; null: it keeps what it has. */
@@ -53,7 +59,7 @@ const CLIFF_KEYS = 1_000
 /** @throws CachectlError CONFIG_NOT_FOUND, USAGE, and what reading Redis throws */
 export async function planExpire(context: OperationContext, options: ExpireOptions): Promise<ExpirePlan> {
   const { config, store } = context
-  refuseTags(options)
+  checkAim({ ...options, byTag: false }, config)
   const mode: ExpiryMode = options.missingOnly
     ? 'missing'
     : options.expiry === null || options.shortenOnly
@@ -62,7 +68,10 @@ export async function planExpire(context: OperationContext, options: ExpireOptio
   const ttl = options.expiry === null ? null : ttlRange(options.expiry)
   const byConfig = options.expiry === null ? describeConfig(requireConfig(config)) : null
   const { endpoint } = await store.identity()
-  const seen = await preview(context, { ...walkOf(options, mode, config), exact: options.exact })
+  const walk = walkOf(options, mode, config)
+  const seen = await preview(context, { ...walk, exact: options.exact })
+  const nothing = seen.keys === 0 && seen.protected === 0
+  const asTheyAre = nothing && walk.examine ? (await preview(context, { decide: walk.decide, exact: false })).keys : 0
   const asDelete = ttl !== null && ttl.fromMs < AS_GOOD_AS_DELETED_MS
   return {
     options,
@@ -73,13 +82,15 @@ export async function planExpire(context: OperationContext, options: ExpireOptio
     preview: seen,
     danger: {
       typed: config?.prefix ?? endpoint,
-      everything: asDelete && meansEverything(options, config),
+      everything: asDelete && isEverything(options, config),
       production: config?.env === 'production',
       keys: seen.keys,
       // Keys that live for a minute and more are not taken from anybody: how large a part they are does not matter.
       share: asDelete ? seen.share : null,
     },
     notes: notesOf(options, seen),
+    asTheyAre,
+    nearest: nothing && asTheyAre === 0 ? await largestGroups(context) : [],
   }
 }
 
@@ -167,26 +178,6 @@ function notesOf({ expiry }: ExpireOptions, { keys }: Preview): string[] {
   if (expiry !== null && expiry.jitter === 0 && expiry.overMs === 0 && keys >= CLIFF_KEYS)
     notes.push('all of them will end in the same moment: --jitter 10% or --over 5m spreads the loads that follow')
   return notes
-}
-
-function meansEverything({ targets }: ExpireOptions, config: ResolvedConfig | null): boolean {
-  const within = config === null ? '' : `${config.prefix}:`
-  return targets.some(
-    (target) => target.kind === 'all' || (target.kind === 'pattern' && matchesEverything(target.pattern, within)),
-  )
-}
-
-/** @throws CachectlError USAGE */
-function refuseTags({ targets }: ExpireOptions): void {
-  const tag = targets.find((target) => target.kind === 'tag')
-  if (tag === undefined) return
-  throw new CachectlError(
-    'USAGE',
-    `\`${printable(tag.text)}\`: which entries have a tag stands in the entries, not in their keys`,
-    {
-      hint: `name the model or the namespace, or end them all at once: cachectl invalidate '${printable(tag.text)}'`,
-    },
-  )
 }
 
 function requireConfig(config: ResolvedConfig | null): ResolvedConfig {

@@ -35,7 +35,7 @@ export interface InvalidatePlan {
 /** @throws CachectlError USAGE, REFUSED; of Redis */
 export async function planInvalidate(context: OperationContext, options: InvalidateOptions): Promise<InvalidatePlan> {
   const { config } = context
-  checkAim(options, config)
+  checkAim({ ...options, byTag: options.how.kind === 'delete' }, config)
   const course = config === null || options.how.kind !== 'delete' ? walkOf(options) : courseOf(options, config)
   const decide = decideFor(options, config)
   const looks = options.look || course.walked.length > 0 || course.change === null
@@ -68,12 +68,13 @@ function walkOf({ targets }: InvalidateOptions): Course {
   return { change: null, swept: [], walked: targets, notes: [] }
 }
 
-function checkAim(
-  { targets, tenant, foreign, allTenants, how }: InvalidateOptions,
+/** `byTag`: entries can be found by their tags. @throws CachectlError USAGE, REFUSED */
+export function checkAim(
+  { targets, tenant, foreign, allTenants, byTag }: Aim & { allTenants: boolean; byTag: boolean },
   config: ResolvedConfig | null,
 ): void {
   if (targets.length === 0)
-    throw new CachectlError('USAGE', 'nothing is named that could be invalidated', {
+    throw new CachectlError('USAGE', 'no target is named', {
       hint: 'name a model, namespace:…, tag:…, tenant:…, pattern:… or all; see what is there with `cachectl stats`',
     })
   if (config === null) {
@@ -86,12 +87,12 @@ function checkAim(
       throw new CachectlError('USAGE', `\`${printable(target.text)}\` holds rows of tenants`, {
         hint: `name one with --${config.tenantLabel ?? 'tenant'} <id>${target.kind === 'model' && target.id === null ? ', or say --all-tenants' : ''}`,
       })
-    if (target.kind === 'tag' && how.kind !== 'delete')
+    if (target.kind === 'tag' && !byTag)
       throw new CachectlError(
         'USAGE',
-        'entries of a tag cannot be made stale or spread: which they are stands in them only',
+        `\`${printable(target.text)}\`: which entries have a tag stands in them only, so they can be invalidated, and nothing else`,
         {
-          hint: 'invalidate the tag, or name the model or namespace',
+          hint: `cachectl invalidate '${printable(target.text)}', or name the model or namespace`,
         },
       )
     if (
@@ -135,7 +136,7 @@ function checkWithoutConfig(targets: readonly Target[], foreign: boolean): void 
   }
 }
 
-function isEverything({ targets, tenant, foreign }: InvalidateOptions, config: ResolvedConfig | null): boolean {
+export function isEverything({ targets, tenant, foreign }: Aim, config: ResolvedConfig | null): boolean {
   if (tenant !== null) return false
   const within = config === null || foreign ? '' : `${config.prefix}:`
   return targets.some(
@@ -147,7 +148,7 @@ function isEverything({ targets, tenant, foreign }: InvalidateOptions, config: R
   )
 }
 
-async function largestGroups(context: OperationContext): Promise<{ group: string; keys: number }[]> {
+export async function largestGroups(context: OperationContext): Promise<{ group: string; keys: number }[]> {
   const { groups } = await preview(context, { decide: () => 'act', exact: false })
   return groups.slice(0, 3)
 }

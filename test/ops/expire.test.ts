@@ -60,6 +60,7 @@ function optionsOf(
     exact: false,
     pace: 'max',
     most: null,
+    allTenants: false,
     ...more,
   }
 }
@@ -111,7 +112,10 @@ describe('expire', () => {
     expect(await pttl('shop:v1:list:product:3')).toBeLessThanOrEqual(20_000)
     for (const other of ['shop:v1:detail:product:1', 'shop~lock:x', 'sess:1', 'legacy:1'])
       expect(await pttl(other)).toBe(-1)
-    const { report: again } = await expire('namespace:list', { missingOnly: true })
+    const { plan: none, report: again } = await expire('namespace:list', { missingOnly: true })
+    expect(none).toMatchObject({ preview: { keys: 0 }, asTheyAre: 3, nearest: [] })
+    const { plan: nowhere } = await expire('pattern:shop:v1:typo:*', { missingOnly: true })
+    expect(nowhere).toMatchObject({ asTheyAre: 0, nearest: [{ group: 'list:product:*', keys: 3 }, {}, {}] })
     expect(again).toMatchObject({ ok: true, matched: 0, changed: 0 })
   })
 
@@ -189,7 +193,9 @@ describe('expire', () => {
     expect(await pttl('shop:v1:list:product:2')).toBeLessThanOrEqual(10_000)
     expect((await expire('namespace:old', { expiry: null })).report.changed).toBe(1)
     expect(await pttl(raw)).toBeLessThanOrEqual(60_000)
-    await expect(expire('all', { expiry: null }, { config: null })).rejects.toMatchObject({ code: 'CONFIG_NOT_FOUND' })
+    await expect(expire('pattern:*', { expiry: null, foreign: true }, { config: null })).rejects.toMatchObject({
+      code: 'CONFIG_NOT_FOUND',
+    })
   })
 
   it('a dry run tells the same and does nothing', async () => {
