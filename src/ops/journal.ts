@@ -49,6 +49,8 @@ interface Writing {
   context: OperationContext
   prefix: string
   head: JournalHead
+  /** which server it is about, for the file: `127.0.0.1:6379/0` */
+  redis: string
 }
 
 /**
@@ -61,7 +63,9 @@ export async function beginJournal(context: OperationContext, intent: Intent): P
   if (!config) return { op, place: () => 'none', end: async () => {} }
   const { verb, what, frees } = intent
   const head = { op, verb, what: shortened(what), who: whoAmI(), config: configDigest(config) }
-  const writing: Writing = { context, prefix: config.prefix, head }
+  // Asked now: at the end the server may be gone.
+  const { endpoint, database } = await context.store.identity()
+  const writing: Writing = { context, prefix: config.prefix, head, redis: `${endpoint}/${database}` }
   const startedMs = performance.now()
   const { began, refusal } = await writeIntent(writing, frees)
   let open = true
@@ -132,18 +136,16 @@ function goesToFile({ exitCode, code }: CachectlError, frees: boolean): boolean 
 
 /** @throws CachectlError of the same code as `because`, which is why it does not stand in Redis */
 async function keepInFile(
-  { context, prefix }: Writing,
+  { context, prefix, redis }: Writing,
   record: JournalRecord,
   because: CachectlError,
 ): Promise<string> {
-  const { stateDir, store } = context
+  const { stateDir } = context
   const hint = 'set XDG_STATE_HOME to a folder that this user may write to, or see to it that Redis takes the journal'
   if (stateDir === null) throw new CachectlError(because.code, `${because.message}; ${NO_FOLDER}`, { hint })
   const path = journalFile(stateDir, prefix)
-  // Whoever lost the connection still has a result to write down.
-  const { endpoint, database } = await store.identity().catch(() => ({ endpoint: '', database: 0 }))
   try {
-    await appendLine(path, recordLine(record, endpoint === '' ? '' : `${endpoint}/${database}`))
+    await appendLine(path, recordLine(record, redis))
   } catch (thrown) {
     throw new CachectlError(because.code, `${because.message}; nor can ${path} be written: ${messageOf(thrown)}`, {
       hint,

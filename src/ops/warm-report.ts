@@ -2,6 +2,7 @@
 import type { ResolvedModel } from '../config/resolved.ts'
 import type { ExitCode } from '../core/errors.ts'
 import type { Id, RedisIdentity, Strategy } from '../ports.ts'
+import type { JournalPlace } from './journal.ts'
 
 export interface ModelPlan {
   model: ResolvedModel
@@ -62,6 +63,8 @@ export interface WarmReport {
   /** why the run is not complete, most important first */
   problems: WarmProblem[]
   exitCode: ExitCode
+  /** where the journal has it */
+  journal: JournalPlace
 }
 
 export function emptyCounts(): WarmCounts {

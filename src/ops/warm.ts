@@ -4,7 +4,9 @@ import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '
 import { asSourceError } from '../core/source-failure.ts'
 import type { Control, ControlState, Lock, RedisIdentity, Source } from '../ports.ts'
 import type { OperationContext } from './context.ts'
+import type { JournalRun } from './journal.ts'
 import { warmDetails } from './warm-details.ts'
+import { beginWarmJournal, warmResult } from './warm-journal.ts'
 import { plannedLists, warmLists } from './warm-lists.ts'
 import { takeModelLock } from './warm-lock.ts'
 import type { WarmOptions } from './warm-plan.ts'
@@ -31,6 +33,8 @@ interface Run {
   writer: string
   changed: boolean
   notWarmed: { model: string; reason: string }[]
+  /** null: a dry run, or nothing to do */
+  journal: JournalRun | null
 }
 
 export async function warm(
@@ -56,6 +60,7 @@ export async function warm(
       .padStart(7, '0')}`,
     changed: false,
     notWarmed: [...plan.notWarmed],
+    journal: options.dryRun || plan.models.length === 0 ? null : await beginWarmJournal(context, plan),
   }
   let stopped = false
   for (const model of plan.models) {
@@ -64,7 +69,9 @@ export async function warm(
   }
   // Somebody who stops the run does not wait for what it could still find out.
   if (!options.dryRun && !context.signal.aborted) run.problems.push(...(await verify(run, before)))
-  return makeReport(run, before.identity, startedAtMs)
+  const report = makeReport(run, before.identity, startedAtMs)
+  await run.journal?.end(warmResult(report))
+  return report
 }
 
 const NEVER = new AbortController().signal
@@ -264,5 +271,6 @@ function makeReport(run: Run, redis: RedisIdentity, startedAtMs: number): WarmRe
     notWarmed: run.notWarmed,
     problems,
     exitCode,
+    journal: run.journal?.place() ?? 'none',
   }
 }

@@ -21,8 +21,8 @@ import { aConfig, aModel } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 
 const CITIES = 2_000
-/** generations, revision, the fence of the model */
-const CONTROL_KEYS = 3
+/** generations, revision, the fence of the model, the journal */
+const CONTROL_KEYS = 4
 
 let redis: TestRedis
 let store: Store

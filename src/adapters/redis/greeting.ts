@@ -61,8 +61,8 @@ function greeting(address: RedisAddress, readOnly: boolean): Step[] {
   steps.push({ command: ['CLIENT', 'SETNAME', 'cachectl'], mayRefuse: /^-(NOPERM|ERR unknown)/ })
   if (database > 0) steps.push({ command: ['SELECT', String(database)], mayRefuse: null })
   if (readOnly) steps.push({ command: ['READONLY'], mayRefuse: /cluster support disabled/ })
-  // A user without the right to PING is a user who has been let in.
-  steps.push({ command: ['PING'], mayRefuse: /^-NOPERM/ })
+  // A user without the right to PING is a user who has been let in; a server that cannot save refuses PING together with writes, and can be read.
+  steps.push({ command: ['PING'], mayRefuse: /^-(NOPERM|MISCONF)/ })
   return steps
 }
 

@@ -1,0 +1,117 @@
+// `history` for people: a table within 80 columns, or lines of the same columns that come one by one. Texts of entries are escaped already.
+import type { ChalkInstance } from 'chalk'
+import { formatCount, formatDuration } from '../core/units.ts'
+import type { HistoryReport } from '../ops/history.ts'
+import type { HistoryEntry } from '../ops/journal-read.ts'
+import { type Column, displayWidth, layOut } from './columns.ts'
+
+export interface HistoryLook {
+  paint: ChalkInstance
+  /** null: no terminal, nothing is cut or left out */
+  widthColumns: number | null
+}
+
+/** What a target may take of a terminal's line. */
+const LEAST_WHAT_COLUMNS = 16
+
+const BEGAN: Column<HistoryEntry> = { title: 'began', align: 'left', cell: (entry) => timeOf(entry.startedAt) }
+const VERB: Column<HistoryEntry> = { title: 'command', align: 'left', cell: (entry) => entry.verb }
+
+export function renderHistory(report: HistoryReport, { paint, widthColumns }: HistoryLook): string {
+  const { entries, unreadable } = report
+  if (entries.length === 0)
+    return `Nothing is in the journal of ${report.prefix} that this asks for.\n${foreign(unreadable)}`
+  const columns: Column<HistoryEntry>[] = [
+    BEGAN,
+    VERB,
+    { title: 'result', align: 'left', cell: (entry) => resultOf(entry) },
+    {
+      title: 'what',
+      align: 'left',
+      cell: (entry) => cut(entry.what.join(' '), widthColumns && whatWidth(widthColumns)),
+    },
+    { title: 'counts', align: 'left', cell: countsOf, droppedAs: 2 },
+    { title: 'took', align: 'right', cell: tookOf, droppedAs: 1 },
+    { title: 'who', align: 'left', cell: (entry) => entry.who, droppedAs: 3 },
+    { title: 'config', align: 'left', cell: (entry) => entry.config ?? '-', droppedAs: 4 },
+  ]
+  const { lines, dropped } = layOut(entries, columns, widthColumns, paint.bold)
+  const coloured = lines.map((line, index) => paintState(line, entries[index - 1], paint))
+  const hidden = dropped.length === 0 ? '' : `Not shown for want of room: ${dropped.join(', ')}. All of it: --json\n`
+  return `${coloured.join('\n')}\n${hidden}${explain(entries)}${foreign(unreadable)}`
+}
+
+/** A run that begins, or has ended. */
+export function renderHistoryLine(entry: HistoryEntry, { paint, widthColumns }: HistoryLook): string {
+  const when = timeOf(entry.endedAt ?? entry.startedAt)
+  const counts = countsOf(entry)
+  const more = [counts === '-' ? '' : counts, tookOf(entry) === '-' ? '' : `in ${tookOf(entry)}`, entry.who]
+  const began = entry.state === 'running' || entry.state === 'interrupted' ? 'began' : resultOf(entry)
+  const head = `${when}  ${entry.verb.padEnd(12)}  ${began.padEnd(12)}  ${entry.what.join(' ')}`
+  const line = `${head}  ${more.filter((text) => text !== '').join(', ')}`
+  return `${paintState(cut(line, widthColumns), entry, paint)}\n`
+}
+
+function whatWidth(widthColumns: number): number {
+  return Math.max(LEAST_WHAT_COLUMNS, Math.floor(widthColumns * 0.3))
+}
+
+function cut(text: string, width: number | null): string {
+  if (width === null || displayWidth(text) <= width) return text
+  let kept = ''
+  for (const char of text) {
+    if (displayWidth(kept + char) >= width) break
+    kept += char
+  }
+  return `${kept}…`
+}
+
+/** `2026-11-21 03:04:05Z` */
+function timeOf(iso: string): string {
+  return `${iso.slice(0, 19).replace('T', ' ')}Z`
+}
+
+function resultOf({ state, exitCode, journal }: HistoryEntry): string {
+  const local = journal === 'local' ? ', local' : ''
+  if (state === 'done') return `done${local}`
+  if (state === 'failed') return `exit ${exitCode}${local}`
+  return `${state === 'running' ? 'running' : 'no result: interrupted?'}${local}`
+}
+
+/** What is not nought, `120 matched, 118 deleted`. */
+function countsOf({ counts }: HistoryEntry): string {
+  const named = Object.entries(counts ?? {}).filter(([, count]) => count !== 0)
+  return named.map(([name, count]) => `${formatCount(count)} ${wordsOf(name)}`).join(', ') || '-'
+}
+
+/** `alreadyGone` is `already gone`. */
+function wordsOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+}
+
+function tookOf({ durationMs }: HistoryEntry): string {
+  return durationMs === null ? '-' : formatDuration(durationMs)
+}
+
+function paintState(line: string, entry: HistoryEntry | undefined, paint: ChalkInstance): string {
+  if (entry?.state === 'failed') return paint.red(line)
+  return entry?.state === 'interrupted' ? paint.yellow(line) : line
+}
+
+function explain(entries: readonly HistoryEntry[]): string {
+  const lines = []
+  if (entries.some(({ state }) => state === 'interrupted'))
+    lines.push(
+      'No result: the process was killed, or runs on another machine. The same command again completes its work.',
+    )
+  const about = [...new Set(entries.flatMap(({ journal, redis }) => (journal === 'local' && redis ? [redis] : [])))]
+  if (about.length > 0)
+    lines.push(`Local: only in the journal of this machine, since Redis could not take it; about ${about.join(', ')}.`)
+  return lines.map((line) => `${line}\n`).join('')
+}
+
+function foreign(unreadable: number): string {
+  return unreadable === 0
+    ? ''
+    : `${formatCount(unreadable)} records in the journal are not of cachectl, and are left out.\n`
+}
