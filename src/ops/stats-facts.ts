@@ -2,6 +2,7 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { ConfigFacts, Facts } from '../core/diagnose.ts'
 import type { Group } from '../core/groups.ts'
+import { numberField } from '../core/info-text.ts'
 import { printable } from '../core/printable.ts'
 import type { RedisIdentity, ServerInfo } from '../ports.ts'
 import type { Counted } from './stats.ts'
@@ -19,11 +20,11 @@ export interface FactSources {
 
 export function collectFacts({ config, redis, info, counted, now, tellsEveryModel }: FactSources): Facts {
   const { total } = counted.summary
-  const stalePercent = numberField(info, 'expired_stale_perc')
+  const stalePercent = numberField(info.fields, 'expired_stale_perc')
   return {
     usedMemoryBytes: info.usedMemoryBytes,
     maxMemoryBytes: info.maxMemoryBytes,
-    systemMemoryBytes: numberField(info, 'total_system_memory'),
+    systemMemoryBytes: numberField(info.fields, 'total_system_memory'),
     policy: info.policy === null ? null : printable(info.policy),
     hits: info.hits,
     misses: info.misses,
@@ -35,15 +36,23 @@ export function collectFacts({ config, redis, info, counted, now, tellsEveryMode
     expiredStaleRatio: stalePercent === null ? null : stalePercent / 100,
     fragmentationRatio: info.fragmentationRatio,
     connectedClients: info.connectedClients,
-    maxClients: numberField(info, 'maxclients'),
-    saveFailed: info.fields.get('rdb_last_bgsave_status') === 'err',
+    maxClients: numberField(info.fields, 'maxclients'),
+    failedSaves: failedSaves(info.fields),
     replica: redis.role === 'replica',
     keys: total.keys,
     noTtlKeys: total.noTtlKeys,
     bytesKnown: total.bytes !== null,
     largest: counted.counter.largest[0] ?? null,
     config: config === null ? null : configFacts(config, counted, tellsEveryModel),
+    checked: {},
   }
+}
+
+/** Fields of INFO by which the last save failed, as they stand there. */
+export function failedSaves(fields: ReadonlyMap<string, string>): string[] {
+  return ['rdb_last_bgsave_status', 'aof_last_bgrewrite_status', 'aof_last_write_status']
+    .filter((name) => fields.get(name) === 'err')
+    .map((name) => `${name} is err`)
 }
 
 function configFacts(
@@ -56,7 +65,15 @@ function configFacts(
   const scale = counted === 0 ? 1 : summary.total.keys / counted
   const affected = (of: (group: Group) => number) =>
     groups.flatMap((group) =>
-      of(group) > 0 ? [{ group: group.identity.group, keys: Math.round(of(group) * scale) }] : [],
+      of(group) > 0
+        ? [
+            {
+              group: group.identity.group,
+              namespace: group.identity.namespace,
+              keys: Math.round(of(group) * scale),
+            },
+          ]
+        : [],
     )
   const undeclared = groups.filter((group) => !group.identity.declaration.declared)
   const subjects = new Set(groups.map((group) => group.identity.subject))
@@ -72,11 +89,4 @@ function configFacts(
         )
       : [],
   }
-}
-
-function numberField(info: ServerInfo, name: string): number | null {
-  const text = info.fields.get(name)
-  if (text === undefined || text === '') return null
-  const value = Number(text)
-  return Number.isFinite(value) ? value : null
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { diagnose, type Facts, FINDINGS } from '../../src/core/diagnose.ts'
+import { CHECKS, TROUBLES } from '../../src/core/findings/checks.ts'
+import { type CheckedFacts, NOTHING_KNOWN } from '../../src/core/findings/facts.ts'
 
 const MB = 1024 ** 2
 const healthy: Facts = {
@@ -18,21 +20,114 @@ const healthy: Facts = {
   fragmentationRatio: 1.1,
   connectedClients: 10,
   maxClients: 10_000,
-  saveFailed: false,
+  failedSaves: [],
   replica: false,
   keys: 1000,
   noTtlKeys: 0,
   bytesKnown: true,
   largest: { key: 'k', bytes: 1000 },
   config: { undeclaredKeys: 0, undeclaredExample: null, withoutTtl: [], overTtl: [], emptyModels: [] },
+  checked: {
+    connection: { failure: null },
+    latency: { server: 'redis:6379', pings: 100, p50Ms: 0.2, p99Ms: 2 },
+    clock: { server: 'redis:6379', skewMs: 20 },
+    rights: { missing: [] },
+    policy: { drift: [] },
+    databases: { others: [] },
+    replication: { behind: [], cutOff: [] },
+    clients: { buffers: [] },
+    slowlog: { entries: 2, slowest: { ms: 20, command: 'MGET shop:v1:detail:product:1' } },
+    generations: { entries: 1000, dead: 0, example: null },
+    leases: { orphans: 0, example: null, ttlMs: null },
+    locks: { held: [{ name: 'warm:product', holder: 'web:1', ageMs: 3_600_000 }] },
+    control: { missing: false, entries: 1000, otherHistory: null },
+    processes: { registered: 2, silent: [] },
+    journal: { unfinished: [] },
+    reads: { reads: 1000, neverRead: [] },
+    entries: { headers: 500, undecodable: [], otherIncarnation: 0, cheap: [], oldWarms: [] },
+    tenants: { rows: 100, misplaced: [] },
+    source: { rows: 100, stale: [] },
+  },
 }
+const checked = (more: CheckedFacts): Partial<Facts> => ({ checked: { ...healthy.checked, ...more } })
 const config = (more: Partial<NonNullable<Facts['config']>>): Partial<Facts> => ({
   config: { ...(healthy.config as NonNullable<Facts['config']>), ...more },
 })
 
+const failed = (code: string): Partial<Facts> =>
+  checked({ connection: { failure: { code, message: 'redis:6379 is not there', hint: 'start it' } } })
+const latency = (p50Ms: number, p99Ms: number): Partial<Facts> =>
+  checked({ latency: { server: 'redis:6379', pings: 100, p50Ms, p99Ms } })
+const slow = (entries: number, ms: number): Partial<Facts> =>
+  checked({ slowlog: { entries, slowest: { ms, command: 'GET x' } } })
+const dead = (count: number, entries: number): Partial<Facts> =>
+  checked({ generations: { entries, dead: count, example: 'shop:v1~a:detail:product:1' } })
+const entries = (more: Partial<NonNullable<CheckedFacts['entries']>>): Partial<Facts> =>
+  checked({ entries: { ...(healthy.checked.entries as NonNullable<CheckedFacts['entries']>), ...more } })
+const lock = (ageMs: number | null): Partial<Facts> =>
+  checked({ locks: { held: [{ name: 'warm:product', holder: null, ageMs }] } })
+
 /** For each rule: facts just over its threshold, and just under. */
 const borders: Record<string, [over: Partial<Facts>, under: Partial<Facts>]> = {
-  'save-failed': [{ saveFailed: true }, {}],
+  unreachable: [failed('REDIS_UNREACHABLE'), failed('REDIS_TIMEOUT')],
+  'no-answer': [failed('REDIS_TIMEOUT'), failed('REDIS_AUTH')],
+  'login-refused': [failed('REDIS_AUTH'), failed('REDIS_TLS')],
+  'tls-failed': [failed('REDIS_TLS'), failed('REDIS_AUTH')],
+  latency: [latency(10, 11), latency(9.9, 99.9)],
+  'clock-skew': [checked({ clock: { server: 's', skewMs: -2001 } }), checked({ clock: { server: 's', skewMs: 2000 } })],
+  'rights-missing': [checked({ rights: { missing: [{ verb: 'stats', commands: ['SCAN'] }] } }), {}],
+  'replica-cut-off': [checked({ replication: { behind: [], cutOff: ['s has lost its primary'] } }), {}],
+  'replica-behind': [checked({ replication: { behind: ['r is 12 s behind'], cutOff: [] } }), {}],
+  'client-buffers': [checked({ clients: { buffers: [{ client: 'web', bytes: 9 * MB }] } }), {}],
+  'slow-commands': [slow(10, 11), slow(9, 99)],
+  'never-evicted': [
+    { policy: 'volatile-lru', noTtlKeys: 100 },
+    { policy: 'volatile-lru', noTtlKeys: 99 },
+  ],
+  'control-evictable': [{ policy: 'allkeys-lru' }, { policy: 'volatile-lru' }],
+  'policy-drift': [
+    checked({ policy: { drift: ['maxmemory-policy is noeviction, the config says volatile-lru'] } }),
+    {},
+  ],
+  'other-databases': [checked({ databases: { others: [{ database: '3', keys: 7 }] } }), {}],
+  'dead-keys': [dead(100, 1000), dead(99, 100)],
+  'orphan-leases': [checked({ leases: { orphans: 1, example: 'shop:v1:detail:product:1', ttlMs: null } }), {}],
+  'lock-held': [lock(null), lock(6 * 3_600_000)],
+  'never-read': [
+    checked({
+      reads: { reads: 100, neverRead: [{ group: 'list:*', target: 'namespace:list', keys: 100, share: 0.2 }] },
+    }),
+    {},
+  ],
+  'incarnation-missing': [
+    checked({ control: { missing: true, entries: 1, otherHistory: null } }),
+    checked({ control: { missing: true, entries: 0, otherHistory: null } }),
+  ],
+  'other-history': [checked({ control: { missing: false, entries: 1, otherHistory: { known: 'a', now: 'b' } } }), {}],
+  'other-incarnation': [entries({ headers: 100, otherIncarnation: 10 }), entries({ headers: 10, otherIncarnation: 9 })],
+  undecodable: [entries({ undecodable: [{ key: "shop:v1:detail:product:it's", reason: 'foreign' }] }), {}],
+  'warm-old': [entries({ oldWarms: [{ model: 'product', newestAgeMs: 7_200_000, ttlMs: 3_600_000, read: 10 }] }), {}],
+  'cheap-loads': [entries({ cheap: [{ group: 'list:*', loadMs: 0.05, fetchMs: 0.2 }] }), {}],
+  'tenant-mixed': [
+    checked({ tenants: { rows: 10, misplaced: [{ key: 'k', model: 'order', tenant: '1', belongsTo: '2' }] } }),
+    {},
+  ],
+  'stale-rows': [
+    checked({
+      source: { rows: 10, stale: [{ key: 'k', model: 'product', target: 'product:1', tenant: null, why: 'changed' }] },
+    }),
+    {},
+  ],
+  'process-silent': [checked({ processes: { registered: 2, silent: ['web:4711'] } }), {}],
+  'unfinished-runs': [
+    checked({
+      journal: {
+        unfinished: [{ verb: 'invalidate', what: 'product', at: '2026-11-21T03:04:05Z', state: 'interrupted' }],
+      },
+    }),
+    {},
+  ],
+  'save-failed': [{ failedSaves: ['rdb_last_bgsave_status is err'] }, {}],
   'memory-full': [{ usedMemoryBytes: 950 * MB, policy: 'noeviction' }, { usedMemoryBytes: 950 * MB }],
   'memory-high': [
     { usedMemoryBytes: 800 * MB, policy: 'noeviction' },
@@ -70,7 +165,7 @@ const borders: Record<string, [over: Partial<Facts>, under: Partial<Facts>]> = {
 
 describe('the health of a cache', () => {
   it('is good where nothing is wrong', () => {
-    expect(diagnose(healthy)).toEqual({ status: 'healthy', findings: [] })
+    expect(diagnose({ ...healthy, policy: 'volatile-lru' })).toEqual({ status: 'healthy', findings: [] })
   })
 
   it.each(FINDINGS.map((rule) => [rule.id, rule] as const))(
@@ -78,7 +173,9 @@ describe('the health of a cache', () => {
     (id, rule) => {
       const [over, under] = borders[id] as [Partial<Facts>, Partial<Facts>]
       const found = diagnose({ ...healthy, ...over }).findings.find((finding) => finding.id === id)
-      expect(found).toMatchObject({ severity: rule.severity, advice: rule.advice, next: rule.next })
+      expect(found).toMatchObject({ severity: rule.severity, advice: rule.advice })
+      // The same command as in the table, with what the facts say in its places.
+      expect(found?.next?.split(' ')[1]).toBe(rule.next?.split(' ')[1])
       expect(found?.evidence).not.toBe('')
       expect(diagnose({ ...healthy, ...under }).findings.map((finding) => finding.id)).not.toContain(id)
     },
@@ -87,6 +184,34 @@ describe('the health of a cache', () => {
   it('has an id of its own for each finding, and a threshold to print', () => {
     expect(new Set(FINDINGS.map((rule) => rule.id)).size).toBe(FINDINGS.length)
     expect(Object.keys(borders).sort()).toEqual(FINDINGS.map((rule) => rule.id).sort())
+  })
+
+  it('has rules for each trouble and each check', () => {
+    expect(new Set(FINDINGS.flatMap((rule) => rule.troubles))).toEqual(new Set(Object.keys(TROUBLES)))
+    expect(new Set(FINDINGS.map((rule) => rule.check))).toEqual(new Set(Object.keys(CHECKS)))
+  })
+
+  it('names what is to be mended in its next command, in one word of a shell each', () => {
+    const nextOf = (over: Partial<Facts>, id: string) =>
+      diagnose({ ...healthy, ...over }).findings.find((finding) => finding.id === id)?.next
+    const stale = ['1', '2'].map((id) => ({
+      key: 'k',
+      model: 'order',
+      target: `order:${id}`,
+      tenant: 'a b',
+      why: 'gone' as const,
+    }))
+    expect(nextOf(checked({ source: { rows: 9, stale } }), 'stale-rows')).toBe(
+      "cachectl invalidate order:1 order:2 --tenant 'a b'",
+    )
+    const many = [...stale, ...stale]
+    expect(nextOf(checked({ source: { rows: 9, stale: many } }), 'stale-rows')).toBe(
+      "cachectl invalidate order --tenant 'a b'",
+    )
+    expect(nextOf(borders.undecodable?.[0] ?? {}, 'undecodable')).toBe("cachectl why 'shop:v1:detail:product:it'\\''s'")
+    expect(nextOf(config({ overTtl: [{ group: 'list:*', namespace: 'list', keys: 1 }] }), 'ttl-too-long')).toBe(
+      'cachectl expire namespace:list --from-config',
+    )
   })
 
   it('is as bad as its worst finding; remarks do not count', () => {
@@ -110,17 +235,6 @@ describe('the health of a cache', () => {
   })
 
   it('says nothing of what is unknown', () => {
-    const unknown = Object.fromEntries(Object.keys(healthy).map((key) => [key, null])) as unknown as Facts
-    expect(
-      diagnose({
-        ...unknown,
-        keys: 0,
-        noTtlKeys: 0,
-        lookupsNow: 0,
-        saveFailed: false,
-        replica: false,
-        bytesKnown: true,
-      }).findings,
-    ).toEqual([])
+    expect(diagnose(NOTHING_KNOWN).findings).toEqual([])
   })
 })
