@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Chalk } from 'chalk'
 import { describe, expect, it } from 'vitest'
-import { parseRedisUrl, redactUrl } from '../../src/adapters/redis/url.ts'
+import { parseServerUrl, redactUrl } from '../../src/adapters/redis/server-url.ts'
 import { ENVIRONMENT } from '../../src/config/environment.ts'
 import { initTemplate } from '../../src/config/init-template.ts'
 import { readConfig } from '../../src/config/load.ts'
@@ -21,7 +21,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const plain = new Chalk({ level: 0 })
 const read = (cwd: string, env: Record<string, string> = {}) => readConfig({ cwd, env, flags: {} })
 const check = async (cwd: string, env?: Record<string, string>) =>
-  checkConfig(await read(cwd, env), ({ url, tls }) => parseRedisUrl(url, tls))
+  checkConfig(await read(cwd, env), ({ url, tls }) => parseServerUrl(url, tls))
 
 describe('init', () => {
   it('writes a config that passes its own check, with a prefix of the package', async () => {

@@ -5,9 +5,9 @@ import type { Redis } from 'ioredis'
 import type { RedisTarget } from '../../config/resolved.ts'
 import { CachectlError } from '../../core/errors.ts'
 import type { Bus, BusListener } from '../../ports.ts'
-import { connect } from './client.ts'
+import { connectTo } from './client.ts'
 import { describeError } from './errors.ts'
-import { endpointOf } from './url.ts'
+import { type Place, placeOf } from './place.ts'
 
 export interface BusOptions {
   /** subscribed before `connected` is told */
@@ -28,7 +28,7 @@ export function openBus(target: RedisTarget, options: BusOptions, listener: BusL
 }
 
 class RedisBus implements Bus {
-  readonly #target: RedisTarget
+  readonly #place: Place
   readonly #options: BusOptions
   readonly #listener: BusListener
   readonly #channels: Set<string>
@@ -37,7 +37,7 @@ class RedisBus implements Bus {
   #redis: Redis | null = null
 
   constructor(target: RedisTarget, options: BusOptions, listener: BusListener) {
-    this.#target = target
+    this.#place = placeOf(target)
     this.#options = options
     this.#listener = listener
     this.#channels = new Set(options.channels)
@@ -61,7 +61,7 @@ class RedisBus implements Bus {
     try {
       await redis.ping()
     } catch (thrown) {
-      const error = describeError(thrown, endpointOf(this.#target.url))
+      const error = describeError(thrown, this.#place.endpoint)
       this.#lose(redis, error)
       throw error
     }
@@ -77,7 +77,7 @@ class RedisBus implements Bus {
     const { signal } = this.#closing
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        const redis = await connect(this.#target, { ...this.#options, dedicated: true })
+        const redis = await connectTo(this.#place, { ...this.#options, dedicated: true })
         const ended = new Promise((resolve) => redis.once('end', resolve))
         if (await this.#listen(redis)) {
           failures = 0
@@ -85,7 +85,7 @@ class RedisBus implements Bus {
           this.#lose(redis, this.#lostHere())
         }
       } catch (error) {
-        if (!signal.aborted) this.#listener.lost(describeError(error, endpointOf(this.#target.url)))
+        if (!signal.aborted) this.#listener.lost(describeError(error, this.#place.endpoint))
       }
       const waitMs = RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] as number
       await delay(waitMs, undefined, { signal, ref: false }).catch(() => {})
@@ -135,7 +135,7 @@ class RedisBus implements Bus {
   }
 
   #lostHere(): CachectlError {
-    return new CachectlError('REDIS_UNREACHABLE', `the connection to ${endpointOf(this.#target.url)} was lost`)
+    return new CachectlError('REDIS_UNREACHABLE', `the connection to ${this.#place.endpoint} was lost`)
   }
 }
 

@@ -10,10 +10,12 @@ import { WirePage } from './page.ts'
 import { ReplyDeadline } from './reply-deadline.ts'
 import { ReplyFormatError, ReplyParser } from './reply-parser.ts'
 
-export interface ChannelOptions extends LaneOptions {
+export interface ChannelOptions extends Pick<LaneOptions, 'noTouch'> {
   /** for messages; without secrets */
   endpoint: string
   replyTimeoutMs: number
+  /** as `Lane.replica` */
+  replica?: string | null
   /** bound of the bulk strings of one reply; default: what Redis itself allows, 512 MB */
   maxReplyBytes?: number
 }
@@ -56,6 +58,7 @@ export async function settle(redis: Redis, { endpoint, noTouch = false }: Channe
 
 class Channel implements Lane {
   readonly noTouch: boolean
+  declare readonly replica?: string | null
   readonly #redis: Redis
   readonly #socket: Socket
   readonly #endpoint: string
@@ -70,6 +73,7 @@ class Channel implements Lane {
 
   constructor(redis: Redis, socket: Socket, noTouch: boolean, options: ChannelOptions) {
     this.noTouch = noTouch
+    if (options.replica !== undefined) this.replica = options.replica
     this.#redis = redis
     this.#socket = socket
     this.#endpoint = options.endpoint

@@ -6,8 +6,8 @@ import { AbstractConnector, Redis, type RedisOptions } from 'ioredis'
 import type { RedisTarget } from '../../config/resolved.ts'
 import { asCachectlError } from '../../core/errors.ts'
 import { describeError } from './errors.ts'
-import { type OpenOptions, openConnection } from './open-connection.ts'
-import { endpointOf } from './url.ts'
+import type { OpenOptions } from './open-connection.ts'
+import { type Place, placeOf } from './place.ts'
 
 export interface ConnectOptions {
   /** for a connection as a whole, until commands can go: name, socket, TLS, password, loading */
@@ -30,14 +30,19 @@ const DISCONNECT_WITHIN_MS = 200
  * Connects, and resolves when the server has answered. No command is ever sent twice, and none waits for ever.
  * @throws CachectlError REDIS_URL_INVALID, REDIS_UNREACHABLE, REDIS_TIMEOUT, REDIS_AUTH, REDIS_ACL, REDIS_TLS
  */
-export async function connect(target: RedisTarget, options: ConnectOptions): Promise<Redis> {
+export function connect(target: RedisTarget, options: ConnectOptions): Promise<Redis> {
+  return connectTo(placeOf(target), options)
+}
+
+/** The same for a place that is known. */
+export async function connectTo(place: Place, options: ConnectOptions): Promise<Redis> {
   const opening = {
     timeoutMs: options.connectTimeoutMs,
     readOnly: options.readOnly ?? false,
     ...(options.onNote ? { onNote: options.onNote } : {}),
   }
   const redis = new Redis({
-    Connector: connectorFor(target, opening),
+    Connector: connectorFor(place, opening),
     lazyConnect: true,
     // The connection has proved to be ready, and has its name, before ioredis gets it.
     enableReadyCheck: false,
@@ -57,11 +62,11 @@ export async function connect(target: RedisTarget, options: ConnectOptions): Pro
     return redis
   } catch (error) {
     redis.disconnect()
-    throw describeError(error, endpointOf(target.url))
+    throw describeError(error, place.endpoint)
   }
 }
 
-function connectorFor(target: RedisTarget, options: Omit<OpenOptions, 'signal'>) {
+function connectorFor(place: Place, options: Omit<OpenOptions, 'signal'>) {
   return class Connector extends AbstractConnector {
     #closing = new AbortController()
     #opened = false
@@ -72,8 +77,8 @@ function connectorFor(target: RedisTarget, options: Omit<OpenOptions, 'signal'>)
 
     override async connect(): Promise<Socket> {
       this.#closing = new AbortController()
-      const open = this.#opened ? reopen : openConnection
-      const socket = await open(target, { ...options, signal: this.#closing.signal })
+      const opening = { ...options, signal: this.#closing.signal }
+      const socket = await (this.#opened ? reopen(place, opening) : place.open(opening))
       this.#opened = true
       this.stream = socket
       return socket
@@ -87,12 +92,12 @@ function connectorFor(target: RedisTarget, options: Omit<OpenOptions, 'signal'>)
 }
 
 /** A server that was there a moment ago may be starting anew: it is tried again until the deadline. */
-async function reopen(target: RedisTarget, options: OpenOptions): Promise<Socket> {
+async function reopen(place: Place, options: OpenOptions): Promise<Socket> {
   const deadline = performance.now() + options.timeoutMs
   for (;;) {
     const timeoutMs = Math.max(1, Math.ceil(deadline - performance.now()))
     try {
-      return await openConnection(target, { ...options, timeoutMs })
+      return await place.open({ ...options, timeoutMs })
     } catch (error) {
       if (asCachectlError(error).code !== 'REDIS_UNREACHABLE' || performance.now() + RECONNECT_AFTER_MS > deadline)
         throw error

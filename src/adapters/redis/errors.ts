@@ -92,9 +92,8 @@ const REPLIES: Readonly<Record<string, (text: string) => Finding>> = {
     'is held up by a script that runs too long',
     'wait for it, or end it with `redis-cli SCRIPT KILL`',
   ],
-  MOVED: describeCluster,
-  ASK: describeCluster,
-  CROSSSLOT: describeCluster,
+  MOVED: describeMoved,
+  ASK: describeMoved,
 }
 
 /** The meaning of an error reply; `command` is the name of what was sent, where it is known. */
@@ -126,11 +125,11 @@ function describeAcl(text: string): Finding {
   return ['REDIS_ACL', `refused: ${text}`]
 }
 
-function describeCluster(): Finding {
+function describeMoved(): Finding {
   return [
-    'USAGE',
-    'is a node of a Redis Cluster, and cachectl takes it for a server of its own',
-    'name a standalone server',
+    'REDIS_UNREACHABLE',
+    'does not serve this key any more: its Cluster has moved it to another node',
+    'run it again; if that does not help, this user may not ask where keys are: `ACL SETUSER <user> +cluster|slots +cluster|nodes` gives the right',
   ]
 }
 

@@ -1,19 +1,12 @@
 // INFO as text, read into what cachectl speaks of. A server may leave out what it likes: what is missing is null.
+import { numberField, parseInfo } from '../../core/info-text.ts'
 import type { RedisIdentity, ServerInfo } from '../../ports.ts'
 
-/** `name:value` lines; section titles and blank lines are skipped. */
-export function parseInfo(text: string): ReadonlyMap<string, string> {
-  const fields = new Map<string, string>()
-  for (const line of text.split(/\r?\n/)) {
-    const colon = line.indexOf(':')
-    if (colon > 0 && !line.startsWith('#')) fields.set(line.slice(0, colon), line.slice(colon + 1))
-  }
-  return fields
-}
+export { parseInfo }
 
 /** @param keys DBSIZE, which INFO does not say of one database without text to take apart */
 export function serverInfo(fields: ReadonlyMap<string, string>, keys: number | null): ServerInfo {
-  const number = (name: string): number | null => finite(fields.get(name))
+  const number = (name: string): number | null => numberField(fields, name)
   return {
     fields,
     usedMemoryBytes: number('used_memory'),
@@ -30,7 +23,38 @@ export function serverInfo(fields: ReadonlyMap<string, string>, keys: number | n
   }
 }
 
-export type InfoIdentity = Pick<RedisIdentity, 'role' | 'version' | 'runId' | 'replicationId'> & { cluster: boolean }
+/** What several servers say together: counts and sizes are summed; the rest is what all say alike, or the first one's where it is text. */
+export function sumInfo(infos: readonly ServerInfo[]): ServerInfo {
+  const [first, ...others] = infos
+  if (first === undefined || others.length === 0) return first ?? serverInfo(new Map(), null)
+  const all = (name: NumberField): number[] | null => {
+    const values = infos.map((info) => info[name])
+    return values.includes(null) ? null : (values as number[])
+  }
+  const sum = (name: NumberField): number | null => all(name)?.reduce((total, value) => total + value, 0) ?? null
+  const limits = all('maxMemoryBytes')
+  const ratios = all('fragmentationRatio')
+  const uptimes = all('uptimeSeconds')
+  return {
+    fields: first.fields,
+    usedMemoryBytes: sum('usedMemoryBytes'),
+    // One server without a limit leaves the whole without one.
+    maxMemoryBytes: limits?.includes(0) ? 0 : sum('maxMemoryBytes'),
+    policy: infos.every(({ policy }) => policy === first.policy) ? first.policy : null,
+    keys: sum('keys'),
+    hits: sum('hits'),
+    misses: sum('misses'),
+    evictedKeys: sum('evictedKeys'),
+    expiredKeys: sum('expiredKeys'),
+    fragmentationRatio: ratios && Math.max(...ratios),
+    connectedClients: sum('connectedClients'),
+    uptimeSeconds: uptimes && Math.min(...uptimes),
+  }
+}
+
+type NumberField = Exclude<keyof ServerInfo, 'fields' | 'policy'>
+
+export type InfoIdentity = Pick<RedisIdentity, 'role' | 'version' | 'runId' | 'replicationId'>
 
 export function infoIdentity(fields: ReadonlyMap<string, string>): InfoIdentity {
   const role = fields.get('role')
@@ -39,7 +63,6 @@ export function infoIdentity(fields: ReadonlyMap<string, string>): InfoIdentity 
     version: version(fields),
     runId: fields.get('run_id') || null,
     replicationId: fields.get('master_replid') || null,
-    cluster: fields.get('redis_mode') === 'cluster' || fields.get('cluster_enabled') === '1',
   }
 }
 
@@ -49,10 +72,4 @@ function version(fields: ReadonlyMap<string, string>): string | null {
   if (valkey) return `Valkey ${valkey}`
   const redis = fields.get('redis_version')
   return redis ? `Redis ${redis}` : null
-}
-
-function finite(text: string | undefined): number | null {
-  if (text === undefined || text === '') return null
-  const value = Number(text)
-  return Number.isFinite(value) ? value : null
 }

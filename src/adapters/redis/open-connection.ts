@@ -10,7 +10,7 @@ import { formatDuration } from '../../core/units.ts'
 import { describeError } from './errors.ts'
 import { answersPlainly, explainClosed, plainPort } from './explain-connection.ts'
 import { type Attempt, greet } from './greeting.ts'
-import { endpointOf, parseRedisUrl, type RedisAddress } from './url.ts'
+import { endpointOfAddress, type RedisAddress } from './url.ts'
 
 export interface OpenOptions {
   /** for all of it: name, socket, TLS, password, and a server that is still loading */
@@ -27,14 +27,17 @@ const TLS_DOUBT_AFTER_MS = 300
 
 /**
  * A socket on which the server has answered PING as this user, in this database; nothing unread is left on it.
- * @throws CachectlError REDIS_URL_INVALID, REDIS_UNREACHABLE, REDIS_TIMEOUT, REDIS_AUTH, REDIS_ACL, REDIS_TLS
+ * @throws CachectlError REDIS_UNREACHABLE, REDIS_TIMEOUT, REDIS_AUTH, REDIS_ACL, REDIS_TLS
  */
-export async function openConnection(target: RedisTarget, options: OpenOptions): Promise<Socket> {
-  const address = parseRedisUrl(target.url, target.tls)
-  const endpoint = endpointOf(target.url)
+export async function openConnection(
+  address: RedisAddress,
+  tls: RedisTarget['tls'],
+  options: OpenOptions,
+): Promise<Socket> {
+  const endpoint = endpointOfAddress(address)
   const deadline = AbortSignal.timeout(options.timeoutMs)
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline
-  const socket = dial(address, tlsOptions(address, target.tls))
+  const socket = dial(address, tlsOptions(address, tls))
   const attempt: Attempt = { socket, address, endpoint, signal }
   try {
     await opened(attempt)

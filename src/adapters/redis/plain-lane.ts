@@ -5,6 +5,7 @@ import type { CommandArgument, Lane, Page, Reply } from '../../ports.ts'
 import { type ChannelOptions, settle } from './channel.ts'
 import { closedHere, type LaneFailure, lost, pageError, silent } from './lane-failure.ts'
 import { type ReplyKind, ReplyKinds, toReply } from './plain-replies.ts'
+import { RecordedPage } from './recorded-page.ts'
 import { ReplyDeadline } from './reply-deadline.ts'
 
 /** Opens a lane on a connection that is ready and used by nobody else; closing the lane closes it. */
@@ -13,26 +14,9 @@ export async function openPlainLane(redis: Redis, options: ChannelOptions): Prom
   return new PlainLane(redis, noTouch, options)
 }
 
-class PlainPage implements Page {
-  readonly commands: (readonly CommandArgument[])[] = []
-  sizeBytes = 0
-
-  get length(): number {
-    return this.commands.length
-  }
-
-  add(...args: readonly CommandArgument[]): void {
-    this.commands.push(args)
-    for (const argument of args) this.sizeBytes += typeof argument === 'number' ? 8 : Buffer.byteLength(argument)
-  }
-
-  addSet(key: string, value: string | Buffer, ttlMs: number | null, nx: boolean): void {
-    this.add('SET', key, value, ...(ttlMs === null ? [] : ['PX', ttlMs]), ...(nx ? ['NX'] : []))
-  }
-}
-
 class PlainLane implements Lane {
   readonly noTouch: boolean
+  declare readonly replica?: string | null
   readonly #redis: Redis
   readonly #endpoint: string
   readonly #deadline: ReplyDeadline
@@ -41,8 +25,9 @@ class PlainLane implements Lane {
   readonly #underWay = new Set<(failure: LaneFailure) => void>()
   #failure: LaneFailure | null = null
 
-  constructor(redis: Redis, noTouch: boolean, { endpoint, replyTimeoutMs }: ChannelOptions) {
+  constructor(redis: Redis, noTouch: boolean, { endpoint, replyTimeoutMs, replica }: ChannelOptions) {
     this.noTouch = noTouch
+    if (replica !== undefined) this.replica = replica
     this.#redis = redis
     this.#endpoint = endpoint
     this.#deadline = new ReplyDeadline(replyTimeoutMs, () => this.#fail(silent(endpoint, replyTimeoutMs)))
@@ -59,11 +44,11 @@ class PlainLane implements Lane {
   }
 
   page(): Page {
-    return new PlainPage()
+    return new RecordedPage()
   }
 
   run(page: Page): Promise<readonly Reply[]> {
-    if (!(page instanceof PlainPage)) return Promise.reject(new TypeError('this page is of another lane'))
+    if (!(page instanceof RecordedPage)) return Promise.reject(new TypeError('this page is of another lane'))
     const { length } = page
     if (length === 0) return Promise.resolve([])
     const result = new Promise<readonly Reply[]>((resolve, reject) => {

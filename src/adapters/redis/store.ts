@@ -1,5 +1,4 @@
 // The Redis of a config, as operations see it: opened at its first use, every call with a deadline, closed once.
-import type { Redis } from 'ioredis'
 import type { RedisTarget } from '../../config/resolved.ts'
 import { CachectlError } from '../../core/errors.ts'
 import { isErrorReply } from '../../core/reply.ts'
@@ -13,176 +12,156 @@ import type {
   ServerInfo,
   Store,
 } from '../../ports.ts'
-import { canTakeOver, openChannel } from './channel.ts'
-import { connect } from './client.ts'
+import { Cluster, isSlotTable } from './cluster.ts'
 import { describeError } from './errors.ts'
-import { infoIdentity, parseInfo, serverInfo } from './info.ts'
-import { openPlainLane } from './plain-lane.ts'
-import { replyKind, toReply } from './plain-replies.ts'
-import { endpointOf, parseRedisUrl } from './url.ts'
+import { infoIdentity, serverInfo, sumInfo } from './info.ts'
+import { countKeys, NodeLink, type NodeOptions, probeCommand } from './node-link.ts'
+import { type Place, placeOf } from './place.ts'
+import { closeWhenReadonly } from './primary-lane.ts'
+import { endpointOf, parseServerUrl } from './server-url.ts'
 
-export interface StoreOptions {
-  connectTimeoutMs: number
-  replyTimeoutMs: number
-  /** `plain`: lanes over ioredis commands, slower by far; for looking into what the channel does */
-  channel?: 'auto' | 'plain'
+export interface StoreOptions extends NodeOptions {
   /** the server is a private one of this run */
   embedded?: boolean
 }
 
 /** @throws CachectlError REDIS_URL_INVALID; nothing is opened yet */
 export function openStore(target: RedisTarget, options: StoreOptions): Store {
-  return new StandaloneStore(target, options)
+  return new ServerStore(target, options)
 }
 
-class StandaloneStore implements Store {
+/** A standalone server, the primary of a Sentinel set, or a Cluster: which of them, the URL or the server itself says. */
+class ServerStore implements Store {
   readonly #target: RedisTarget
   readonly #options: StoreOptions
-  readonly #endpoint: string
-  readonly #database: number
+  readonly #place: Place
+  readonly #link: NodeLink
+  readonly #sentinel: boolean
   readonly #supported = new Map<string, boolean>()
-  #shared: Promise<Redis> | null = null
-  #lanes: Lane[] = []
-  #closed = false
+  #cluster: Promise<Cluster | null> | null = null
 
   constructor(target: RedisTarget, options: StoreOptions) {
     this.#target = target
     this.#options = options
-    this.#endpoint = endpointOf(target.url)
-    this.#database = parseRedisUrl(target.url, target.tls).database
+    this.#place = placeOf(target)
+    this.#link = new NodeLink(this.#place, options)
+    this.#sentinel = parseServerUrl(target.url, target.tls).kind === 'sentinel'
   }
 
   async identity(): Promise<RedisIdentity> {
-    const { cluster, ...identity } = infoIdentity(await this.#info())
-    const mode = this.#options.embedded ? 'embedded' : cluster ? 'cluster' : 'standalone'
-    return { endpoint: this.#endpoint, database: this.#database, mode, from: this.#target.from, ...identity }
+    const cluster = await this.#findCluster()
+    const [first = this.#link] = cluster ? await cluster.links() : []
+    const identity = infoIdentity(await first.info())
+    const shared = { database: this.#place.database, from: this.#target.from }
+    if (cluster) {
+      const endpoint = endpointOf(this.#target.url)
+      return { endpoint, mode: 'cluster', ...shared, ...identity, runId: null, replicationId: await this.history() }
+    }
+    const mode = this.#options.embedded ? 'embedded' : this.#sentinel ? 'sentinel' : 'standalone'
+    return { endpoint: this.#link.endpoint, mode, ...shared, ...identity }
   }
 
   async info(): Promise<ServerInfo> {
-    const [fields, keys] = await Promise.all([this.#info('everything'), this.#ask('DBSIZE')])
-    return serverInfo(fields, typeof keys === 'number' ? keys : null)
+    const links = await this.#links()
+    const infos = links.map(async (link) => {
+      const [fields, keys] = await Promise.all([link.info('everything'), countKeys(link)])
+      return serverInfo(fields, keys)
+    })
+    return sumInfo(await Promise.all(infos))
   }
 
   async masters(): Promise<readonly Master[]> {
-    // To visit one node of several and call it the whole would be untrue.
-    if ((await this.identity()).mode === 'cluster') {
-      throw new CachectlError(
-        'USAGE',
-        `${this.#endpoint} is a node of a Redis Cluster, which cachectl does not support yet`,
-        {
-          hint: 'name a standalone server',
-        },
-      )
-    }
-    return [{ id: this.#endpoint, lane: (options) => this.#openLane(options) }]
+    return (await this.#links()).map((link) => ({
+      id: link.endpoint,
+      lane: (options) => this.#openLane(link, options),
+    }))
   }
 
-  lane(options?: LaneOptions): Promise<Lane> {
-    return this.#openLane(options)
+  async lane(options?: LaneOptions): Promise<Lane> {
+    const cluster = await this.#findCluster()
+    return cluster ? cluster.openLane(options) : this.#openLane(this.#link, options)
   }
 
   async layout(): Promise<string | null> {
-    return null
+    const cluster = await this.#findCluster()
+    if (cluster) return cluster.layout()
+    if (!this.#sentinel) return null
+    const { role, runId } = infoIdentity(await this.#link.info('server', 'replication'))
+    return `${this.#link.endpoint} ${role} ${runId ?? ''}`
   }
 
   async history(): Promise<string | null> {
-    return (await this.identity()).replicationId
+    const infos = await Promise.all((await this.#links()).map((link) => link.info('replication')))
+    const ids = infos.map((info) => infoIdentity(info).replicationId)
+    return ids.includes(null) || ids.length === 0 ? null : ids.sort().join(' ')
   }
 
   async callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]> {
-    return [{ master: this.#endpoint, reply: await this.#ask(...args) }]
+    const links = await this.#links()
+    return Promise.all(links.map(async (link) => ({ master: link.endpoint, reply: await link.ask(...args) })))
   }
 
   async supports(command: string): Promise<boolean> {
     const name = command.toLowerCase()
     const known = this.#supported.get(name)
     if (known !== undefined) return known
-    const supported = await this.#probe(name)
+    const supported = await probeCommand(this.#link, name)
     this.#supported.set(name, supported)
     return supported
   }
 
   async call(...args: readonly CommandArgument[]): Promise<Reply> {
-    const reply = await this.#ask(...args)
-    if (isErrorReply(reply)) throw describeError(reply, this.#endpoint)
+    const cluster = await this.#findCluster()
+    const reply = await (cluster ? cluster.ask(args) : this.#askPrimary(args))
+    if (isErrorReply(reply)) throw describeError(reply, cluster ? endpointOf(this.#target.url) : this.#link.endpoint)
     return reply
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return
-    this.#closed = true
-    for (const lane of this.#lanes.splice(0).reverse()) lane.close()
-    const shared = await this.#shared?.catch(() => null)
-    shared?.disconnect()
+    const cluster = await this.#cluster?.catch(() => null)
+    await cluster?.close()
+    await this.#link.close()
   }
 
-  /** One command on the shared connection; error replies are values. */
-  async #ask(...[name, ...args]: readonly CommandArgument[]): Promise<Reply> {
-    const shared = this.#connect()
-    const redis = await shared
-    try {
-      // In capitals: ioredis transforms replies of commands that it knows, by their small letters.
-      return toReply(await redis.callBuffer(String(name).toUpperCase(), ...args), replyKind([name ?? '', ...args]))
-    } catch (thrown) {
-      if (thrown instanceof Error && thrown.name === 'ReplyError') return toReply(thrown, 'data')
-      const error = describeError(thrown, this.#endpoint)
-      // Nobody knows whether this connection is still of use; the next call opens another.
-      if (error.code === 'REDIS_TIMEOUT') {
-        this.#forget(shared)
-        redis.disconnect()
-      }
-      throw error
-    }
+  /** A primary that was demoted while we were connected says so, and has not executed the command: its successor gets it. */
+  async #askPrimary(args: readonly CommandArgument[]): Promise<Reply> {
+    const reply = await this.#link.ask(...args)
+    if (!this.#sentinel || !isErrorReply(reply) || reply.code !== 'READONLY') return reply
+    await this.#link.reopen()
+    return this.#link.ask(...args)
   }
 
-  /** The shared connection; one attempt serves all who wait for it, and a failed or ended one is forgotten. */
-  #connect(): Promise<Redis> {
-    if (this.#closed) return Promise.reject(this.#closedHere())
-    if (this.#shared !== null) return this.#shared
-    const shared = connect(this.#target, this.#options)
-    this.#shared = shared
-    shared.then(
-      (redis) => redis.once('end', () => this.#forget(shared)),
-      () => this.#forget(shared),
+  async #openLane(link: NodeLink, options?: LaneOptions): Promise<Lane> {
+    const lane = await link.openLane(options)
+    return this.#sentinel && !lane.replica ? closeWhenReadonly(lane) : lane
+  }
+
+  async #links(): Promise<readonly NodeLink[]> {
+    const cluster = await this.#findCluster()
+    return cluster ? cluster.links() : [this.#link]
+  }
+
+  /** Asked once; null for a server of its own, and where the user may not ask: then keys of other nodes get MOVED. */
+  #findCluster(): Promise<Cluster | null> {
+    if (this.#cluster !== null) return this.#cluster
+    const found = this.#sentinel ? Promise.resolve(null) : this.#askForCluster()
+    this.#cluster = found
+    found.catch(() => {
+      this.#cluster = null
+    })
+    return found
+  }
+
+  async #askForCluster(): Promise<Cluster | null> {
+    const table = await this.#link.ask('CLUSTER', 'SLOTS')
+    if (!isSlotTable(table)) return null
+    if (table.length > 0) return new Cluster(this.#target, this.#link, this.#options)
+    throw new CachectlError(
+      'REDIS_UNREACHABLE',
+      `${this.#link.endpoint} is a node of a Redis Cluster that serves no slots`,
+      {
+        hint: 'has it been joined to the others? `redis-cli CLUSTER INFO` and `CLUSTER NODES` show its state',
+      },
     )
-    return shared
-  }
-
-  /** What is asked next opens another connection. */
-  #forget(shared: Promise<Redis>): void {
-    if (this.#shared === shared) this.#shared = null
-  }
-
-  async #openLane(lane: LaneOptions = {}): Promise<Lane> {
-    if (this.#closed) throw this.#closedHere()
-    const redis = await connect(this.#target, { ...this.#options, dedicated: true })
-    const open = this.#options.channel !== 'plain' && canTakeOver(redis) ? openChannel : openPlainLane
-    const { replyTimeoutMs } = this.#options
-    const opened = await open(redis, { ...lane, endpoint: this.#endpoint, replyTimeoutMs })
-    if (this.#closed) opened.close()
-    this.#lanes = [...this.#lanes.filter((other) => !other.closed), opened]
-    return opened
-  }
-
-  /** Empty where the user may not ask. */
-  async #info(...sections: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    const reply = await this.#ask('INFO', ...sections)
-    return parseInfo(Buffer.isBuffer(reply) ? reply.toString() : '')
-  }
-
-  async #probe(name: string): Promise<boolean> {
-    const reply = await this.#ask('COMMAND', 'INFO', name)
-    if (Array.isArray(reply) && Array.isArray(reply[0])) return true
-    // Before 7.0 COMMAND knows no subcommands; their containers have a text of help, one line a subcommand.
-    const [container, subcommand] = name.split('|')
-    if (container === undefined || subcommand === undefined) return false
-    const help = await this.#ask(container, 'HELP')
-    return Array.isArray(help) && help.some((line) => firstWord(line) === subcommand)
-  }
-
-  #closedHere(): CachectlError {
-    return new CachectlError('REDIS_UNREACHABLE', `the connection to ${this.#endpoint} has been closed`)
   }
 }
-
-const firstWord = (line: unknown): string => /^\s*([\w-]*)/.exec(String(line))?.[1]?.toLowerCase() ?? ''

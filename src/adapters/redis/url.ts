@@ -1,4 +1,4 @@
-// Redis URLs: read into an address, and shown to people without their secrets. No message of this file quotes a URL that may hold one.
+// The URL of one Redis server, read into its address. No message of this file quotes a URL, which may hold a password.
 import type { RedisTarget } from '../../config/resolved.ts'
 import { CachectlError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
@@ -16,7 +16,8 @@ export interface RedisAddress {
 }
 
 const DEFAULT_PORT = 6379
-const FORMS = 'redis://[user:password@]host[:port][/database], rediss://… with TLS, or unix:/path/to/socket[?db=1]'
+const FORMS =
+  'redis://[user:password@]host[:port][/database], rediss://… with TLS, redis+sentinel://host[,host]/name, or unix:/path/to/socket[?db=1]'
 
 /**
  * Reads `redis://`, `rediss://` (`valkey://`, `valkeys://` too), and unix sockets: `unix:/path`, `redis+unix:/path`,
@@ -124,7 +125,7 @@ function parseDatabase(inPath: string, parameters: URLSearchParams): number {
   )
 }
 
-function decode(text: string, what: string): string {
+export function decode(text: string, what: string): string {
   try {
     return decodeURIComponent(text)
   } catch {
@@ -132,7 +133,7 @@ function decode(text: string, what: string): string {
   }
 }
 
-function unescaped(character: string, encoded: string): CachectlError {
+export function unescaped(character: string, encoded: string): CachectlError {
   return invalid(
     `has an unescaped ${character} in its user or password`,
     `percent-encode special characters there: ${character} is ${encoded} (/ is %2F, # is %23, @ is %40, ? is %3F, % is %25)`,
@@ -146,31 +147,12 @@ function notOurs(text: string, scheme: string): CachectlError {
   return invalid(`is not one of Redis${known}`, `write ${FORMS}`)
 }
 
-function invalid(what: string, hint: string): CachectlError {
+export function invalid(what: string, hint: string): CachectlError {
   return new CachectlError('REDIS_URL_INVALID', `the Redis URL ${what}`, { hint })
 }
 
-/** `127.0.0.1:6379`, `[::1]:6379`, `unix:/run/redis.sock`: for people, never with user or password. */
-export function endpointOf(url: string): string {
-  const { host, port, path } = readable(url) ?? {}
-  if (path) return `unix:${printable(path)}`
-  if (!host) return 'the Redis of an unreadable URL'
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`
-}
-
-/** The URL with `***` for user and password, without parameters: `rediss://***@db.example.com:6379/2`. */
-export function redactUrl(url: string): string {
-  const address = readable(url)
-  if (!address) return '(an unreadable URL, not shown: it may hold a password)'
-  const secret = address.password === null ? '' : '***@'
-  if (address.path) return `${endpointOf(url)}${address.database === 0 ? '' : `?db=${address.database}`}`
-  return `${address.tls ? 'rediss' : 'redis'}://${secret}${endpointOf(url)}/${address.database}`
-}
-
-function readable(url: string): RedisAddress | null {
-  try {
-    return parseRedisUrl(url)
-  } catch {
-    return null
-  }
+/** `127.0.0.1:6379`, `[::1]:6379`, `unix:/run/redis.sock`: for people. */
+export function endpointOfAddress({ host, port, path }: Pick<RedisAddress, 'host' | 'port' | 'path'>): string {
+  if (path !== null) return `unix:${printable(path)}`
+  return `${host?.includes(':') ? `[${host}]` : printable(host ?? '')}:${port}`
 }

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect } from '../../../src/adapters/redis/client.ts'
 import { describeError } from '../../../src/adapters/redis/errors.ts'
-import { endpointOf } from '../../../src/adapters/redis/url.ts'
+import { endpointOf } from '../../../src/adapters/redis/server-url.ts'
 import { freePort, startRedis, type TestRedis } from '../../servers.ts'
 import { attempt, expectNoSecrets, failures, LIMITS, target, until, withClient, withUser } from './attempts.ts'
 

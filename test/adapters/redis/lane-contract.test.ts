@@ -3,29 +3,66 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { openChannel } from '../../../src/adapters/redis/channel.ts'
 import { connect } from '../../../src/adapters/redis/client.ts'
 import { openPlainLane } from '../../../src/adapters/redis/plain-lane.ts'
+import { openStore } from '../../../src/adapters/redis/store.ts'
+import { isErrorReply } from '../../../src/core/reply.ts'
 import type { CommandArgument, Lane, Reply } from '../../../src/ports.ts'
 import { startRedis, type TestRedis } from '../../servers.ts'
+import { type ClusterNode, startCluster } from '../../topologies.ts'
 
 const endpoint = 'the test server'
 const replyTimeoutMs = 1_000
 
-let server: TestRedis
-beforeAll(async () => {
-  server = await startRedis()
-})
-afterAll(() => server.stop())
+interface World {
+  /** on the server where the keys of these tests are asked for */
+  server: TestRedis
+  open(options?: { noTouch?: boolean }): Promise<Lane>
+  stop(): Promise<void>
+}
+
+async function oneServer(take: typeof openChannel): Promise<World> {
+  const server = await startRedis()
+  return {
+    server,
+    stop: () => server.stop(),
+    async open(options = {}) {
+      const target = { url: server.url, from: 'test', tls: null }
+      const redis = await connect(target, { connectTimeoutMs: 2_000, replyTimeoutMs, dedicated: true })
+      return take(redis, { endpoint, replyTimeoutMs, ...options })
+    },
+  }
+}
+
+/** Of three masters; the keys `none`, `a` and what has no key are at the same one. */
+async function aCluster(): Promise<World> {
+  const cluster = await startCluster()
+  const [first] = cluster.masters as readonly [ClusterNode, ...ClusterNode[]]
+  await cluster.moveSlots(await Promise.all(['none', 'a', 'l', 'b', 'guard', 'late'].map(cluster.slotOf)), first)
+  const store = openStore({ url: first.url, from: 'test', tls: null }, { connectTimeoutMs: 2_000, replyTimeoutMs })
+  await cluster.settled()
+  return {
+    server: { ...first, call: (...args) => (args[0] === 'FLUSHALL' ? cluster.flush() : first.call(...args)) },
+    open: (options) => store.lane(options),
+    async stop() {
+      await store.close()
+      await cluster.stop()
+    },
+  }
+}
 
 describe.each([
-  { name: 'channel', open: openChannel },
-  { name: 'plain lane', open: openPlainLane },
-])('$name', ({ open }) => {
+  { name: 'channel', start: () => oneServer(openChannel), routed: false },
+  { name: 'plain lane', start: () => oneServer(openPlainLane), routed: false },
+  { name: 'routed lane', start: aCluster, routed: true },
+])('$name', ({ start, routed }) => {
+  let world: World
+  let server: TestRedis
   let lane: Lane
 
-  async function openLane(options: { noTouch?: boolean } = {}): Promise<Lane> {
-    const target = { url: server.url, from: 'test', tls: null }
-    const redis = await connect(target, { connectTimeoutMs: 2_000, replyTimeoutMs, dedicated: true })
-    return open(redis, { endpoint, replyTimeoutMs, ...options })
-  }
+  beforeAll(async () => {
+    world = await start()
+    server = world.server
+  })
+  afterAll(() => world.stop())
 
   const ask = (...commands: readonly (readonly CommandArgument[])[]): Promise<readonly Reply[]> => {
     const page = lane.page()
@@ -35,7 +72,7 @@ describe.each([
 
   beforeEach(async () => {
     await server.call('FLUSHALL')
-    lane = await openLane()
+    lane = await world.open()
   })
   afterEach(() => lane.close())
 
@@ -55,7 +92,7 @@ describe.each([
       ['HGETALL', 'none'],
       ['GET', 'l'],
       ['NONSENSE'],
-      ['SCAN', 0, 'COUNT', 100],
+      routed ? ['MGET', 'l', 'a'] : ['SCAN', 0, 'COUNT', 100],
       ['GETRANGE', 'none', 0, 10],
     )
     expect(replies.slice(0, 12)).toEqual([
@@ -74,7 +111,8 @@ describe.each([
     ])
     expect(replies[12]).toEqual({ error: expect.stringMatching(/^WRONGTYPE /), code: 'WRONGTYPE' })
     expect(replies[13]).toEqual({ error: expect.stringMatching(/^ERR unknown command/), code: 'ERR' })
-    expect(replies[14]).toEqual([Buffer.from('0'), expect.arrayContaining([Buffer.from('a'), Buffer.from('l')])])
+    if (routed) expect(replies[14]).toEqual([null, Buffer.from('-7')])
+    else expect(replies[14]).toEqual([Buffer.from('0'), expect.arrayContaining([Buffer.from('a'), Buffer.from('l')])])
     expect(replies[15]).toEqual(Buffer.alloc(0))
   })
 
@@ -89,14 +127,13 @@ describe.each([
     page.add('GET', key)
     page.add('GET', Buffer.from('Оренбург'))
     page.add('PTTL', 'ttl')
-    page.add('SCAN', 0, 'COUNT', 100)
-    const [set, first, again, ttl, value, back, pttl, scanned] = await lane.run(page)
+    page.add('EXISTS', key, 'Оренбург', 'ttl', 'none')
+    const [set, first, again, ttl, value, back, pttl, exist] = await lane.run(page)
     expect([set, first, again, ttl]).toEqual(['OK', 'OK', null, 'OK'])
     expect(value).toEqual(Buffer.from('Zürich \ufffd'))
     expect((back as Buffer).equals(long)).toBe(true)
     expect(pttl).toBeGreaterThan(59_000)
-    const keys = (scanned as readonly [Buffer, Buffer[]])[1]
-    expect(keys.some((found) => found.equals(key))).toBe(true)
+    expect(exist).toBe(3)
   })
 
   it('answers pages in the order in which they were run, however many are under way', async () => {
@@ -115,7 +152,33 @@ describe.each([
     expect(order).toEqual(Array.from({ length: 300 }, (_, index) => index))
   })
 
-  it('has WATCH, MULTI and EXEC of its own, within a page and over pages', async () => {
+  const whole = routed ? it : () => {}
+  const single = routed ? () => {} : it
+
+  whole('refuses what is of one connection or of one server', async () => {
+    const replies = await ask(
+      ['WATCH', 'a'],
+      ['MULTI'],
+      ['CLIENT', 'CACHING', 'YES'],
+      ['SCAN', 0],
+      ['FLUSHALL'],
+      ['EVAL', 'return 1', 2, 'a', 'x'],
+    )
+    expect(replies.map((reply) => isErrorReply(reply) && reply.code)).toEqual([
+      'ERR',
+      'ERR',
+      'ERR',
+      'ERR',
+      'ERR',
+      'CROSSSLOT',
+    ])
+    expect(await ask(['EVAL', 'return 1', 0], ['EVAL', 'return KEYS[2]', 2, 'a{x}', '{x}'])).toEqual([
+      1,
+      Buffer.from('{x}'),
+    ])
+  })
+
+  single('has WATCH, MULTI and EXEC of its own, within a page and over pages', async () => {
     expect(await ask(['SET', 'guard', 1], ['WATCH', 'guard'])).toEqual(['OK', 'OK'])
     const write = [['MULTI'], ['SET', 'a', 1, 'NX'], ['SET', 'a', 2, 'NX'], ['TYPE', 'a'], ['LPUSH', 'a', 1], ['EXEC']]
     expect(await ask(...write)).toEqual([
@@ -149,7 +212,7 @@ describe.each([
   it('says whether reads leave the clocks of keys alone', async () => {
     expect(lane.noTouch).toBe(false)
     const granted = (await server.call('COMMAND', 'INFO', 'client|no-touch')) as unknown[]
-    const quiet = await openLane({ noTouch: true })
+    const quiet = await world.open({ noTouch: true })
     expect(quiet.noTouch).toBe(granted[0] !== null)
     quiet.close()
   })

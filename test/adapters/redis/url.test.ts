@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { endpointOf, parseRedisUrl, redactUrl } from '../../../src/adapters/redis/url.ts'
+import { endpointOf, redactUrl } from '../../../src/adapters/redis/server-url.ts'
+import { parseRedisUrl } from '../../../src/adapters/redis/url.ts'
 import { CachectlError } from '../../../src/core/errors.ts'
 
 const seed = process.env.SEED ? { seed: Number(process.env.SEED) } : {}
