@@ -1,7 +1,7 @@
 // An invalidation, as the library applies it, from the command line: in Redis, then in the memory of the processes that hold copies.
 import { type Acknowledged, Acks, ackChannel, announce } from '../cache/announce.ts'
 import { changeControl, createControlMirror, type Mirror } from '../cache/control-mirror.ts'
-import { applyChange } from '../cache/invalidating.ts'
+import { type Applied, applyChange } from '../cache/invalidating.ts'
 import type { Change } from '../cache/kernel.ts'
 import type { Commands } from '../cache/link.ts'
 import type { Announcement } from '../cache/tiers.ts'
@@ -10,10 +10,11 @@ import { CachectlError } from '../core/errors.ts'
 import { EPOCH_FIELD } from '../core/key.ts'
 import type { CommandArgument, Lane, Reply } from '../ports.ts'
 import type { OpenedContext } from './context.ts'
+import { whoAmI } from './journal.ts'
 
 export interface Changer {
   /** In this order: fences, log, stamps, leases, entries, generations. Without its `pattern`. @throws CachectlError; a part may have been applied then */
-  apply(change: Change): Promise<{ deleted: number | null; announcement: Announcement }>
+  apply(change: Change): Promise<Applied>
   /** Refuses whatever is being written in bulk: before the keys of a pattern are deleted. @throws CachectlError */
   advance(): Promise<void>
   /** The control data as it is now. @throws CachectlError */
@@ -49,7 +50,7 @@ export async function openChanger(context: OpenedContext): Promise<Changer> {
     run,
     mirror: () => control.sync(run),
     apply({ pattern: _, ...change }) {
-      return applyChange(prefix, tenantLabel, change, control, run)
+      return applyChange(prefix, tenantLabel, { by: whoAmI(), ...change }, control, run)
     },
     async advance() {
       await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken()])
