@@ -70,7 +70,8 @@ function exceedsShare({ keys, share }: Danger, { maxPercent }: Consent): boolean
 /** All that is missing, so that the next try passes. */
 function refuse(reason: string, danger: Danger, consent: Consent): Verdict {
   const flags: string[] = []
-  if (danger.everything || danger.production) {
+  // What was named wrongly stands in the command, and a yes would not mend it.
+  if (danger.everything || danger.production || consent.confirm !== null) {
     if (consent.confirm !== danger.typed) flags.push(`--confirm=${danger.typed}`)
   } else if (!consent.yes) flags.push('--yes')
   if (danger.keys !== null && consent.maxKeys !== null && danger.keys > consent.maxKeys)
