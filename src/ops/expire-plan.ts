@@ -24,8 +24,6 @@ export interface ExpireOptions extends Aim {
   /** counts first, however long it takes */
   exact: boolean
   pace: Pace
-  /** acts on no more keys; null: on all */
-  most: number | null
   /** targets of tenant models mean the rows of all tenants */
   allTenants: boolean
 }
@@ -75,7 +73,7 @@ export async function planExpire(context: OperationContext, options: ExpireOptio
   const asDelete = ttl !== null && ttl.fromMs < AS_GOOD_AS_DELETED_MS
   return {
     options,
-    targets: options.targets.map((target) => target.text),
+    targets: options.targets.map((target) => printable(target.text)),
     mode,
     ttl,
     byConfig,
@@ -167,10 +165,11 @@ function describeConfig(config: ResolvedConfig): { gets: string[]; keeps: string
   return { gets, keeps }
 }
 
-/** `54 m to 1 h`, or `1 h` */
+/** `54 m to 1 h`, or `1 h`, or `within 30 m` */
 export function rangeText({ fromMs, toMs }: { fromMs: number; toMs: number }): string {
   const [from, to] = [formatDuration(fromMs), formatDuration(toMs)]
-  return from === to ? to : `${from} to ${to}`
+  if (from === to) return to
+  return fromMs <= 1 ? `within ${to}` : `${from} to ${to}`
 }
 
 function notesOf({ expiry }: ExpireOptions, { keys }: Preview): string[] {

@@ -3,7 +3,7 @@ import type { Account } from '../core/account.ts'
 import { CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
 import { drawTtl, expireCommand, expiryOutcome, knowsExpiryFlags } from '../core/expiry.ts'
 import type { OperationContext } from './context.ts'
-import { type ExpirePlan, expiryOfKeys, walkOf } from './expire-plan.ts'
+import { type ExpirePlan, expiryOfKeys, rangeText, walkOf } from './expire-plan.ts'
 import { beginJournal, type JournalPlace } from './journal.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { type SweepAction, type Swept, sweep } from './sweep.ts'
@@ -69,7 +69,6 @@ export async function executeExpire(context: OperationContext, plan: ExpirePlan)
     pace: options.pace,
     task: 'expire',
     expected: preview.method === 'full' ? preview.keys : null,
-    ...(options.most === null ? {} : { most: options.most }),
   })
   const { deleted: changed, ...account } = swept.account
   const exitCode = exitCodeOf(swept)
@@ -126,8 +125,8 @@ async function actionOf(
 }
 
 function whatOf({ targets, mode, ttl }: ExpirePlan): string[] {
-  const how = ttl === null ? 'from-config' : ttl.fromMs === ttl.toMs ? `${ttl.toMs} ms` : `${ttl.fromMs}-${ttl.toMs} ms`
-  return [...targets, `ttl: ${how}`, `mode: ${mode}`]
+  const which = mode === 'missing' ? ['keys without TTL'] : []
+  return [...targets, ...which, ttl === null ? 'TTL of the config' : `TTL ${rangeText(ttl)}`]
 }
 
 function exitCodeOf({ complete, stopped, account }: Swept): ExitCode {

@@ -123,7 +123,7 @@ export async function releaseLock(
 }
 
 /** Everything before the name. */
-function lockStart(config: ResolvedConfig | null): Buffer {
+export function lockStart(config: ResolvedConfig | null): Buffer {
   if (config === null)
     throw new CachectlError(
       'CONFIG_NOT_FOUND',
@@ -147,7 +147,8 @@ interface ReadLock {
   type: string
 }
 
-async function readLock({ store, clock }: OperationContext, start: Buffer, key: Buffer): Promise<ReadLock> {
+/** `start`: see `lockStart`. @throws CachectlError */
+export async function readLock({ store, clock }: OperationContext, start: Buffer, key: Buffer): Promise<ReadLock> {
   const [typeReply, ttl] = await Promise.all([store.call('TYPE', key), store.call('PTTL', key)])
   const type = String(typeReply)
   const value = type === 'string' ? bytesOf(await store.call('GET', key)) : null

@@ -59,7 +59,6 @@ function optionsOf(
     missingOnly: false,
     exact: false,
     pace: 'max',
-    most: null,
     allTenants: false,
     ...more,
   }
