@@ -1,6 +1,6 @@
 // Flags that several commands share, and the parsers of their values. A bad value is a usage error before anything is opened.
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { parseDuration } from '../core/units.ts'
+import { parseDuration, parseSize } from '../core/units.ts'
 
 export interface GlobalFlags {
   config?: string
@@ -42,6 +42,11 @@ export function duration(text: string): number {
   const ms = argument(() => parseDuration(text))
   if (ms > LONGEST_TIMER_MS) throw new InvalidArgumentError('Give at most 24d.')
   return ms
+}
+
+/** A size in bytes. */
+export function size(text: string): number {
+  return argument(() => parseSize(text))
 }
 
 export function positiveInteger(text: string): number {

@@ -23,7 +23,10 @@ export interface Line {
   /** estimated where values were sampled */
   keys: number
   bytes: number
-  /** all of them, the first to go first; null where they are too many to be held: they are found by their values then */
+  /**
+   * The first to go first: `keys` that go, and behind them some more, in the place of those that are found to be used meanwhile. Null where they are
+   * too many to be held: they are found by their values then.
+   */
   named: readonly RankedKey[] | null
   /** the first to go, at most ten */
   samples: readonly Buffer[]
@@ -45,8 +48,10 @@ export interface Ranking {
   line(excess: Extent): Line | null
 }
 
-/** Of what goes, how much more is looked for. */
+/** Of what goes, how much more is looked for by value, and is held by name. */
 const SPARE = 0.005
+const SPARE_NAMES = 0.05
+const FEWEST_SPARE = 16
 
 /** Ranks any number of keys in the memory of `values` numbers and `names` names. */
 export function createRanking({ values: mostValues, names, random }: RankingLimits): Ranking {
@@ -80,20 +85,10 @@ export function createRanking({ values: mostValues, names, random }: RankingLimi
       if (offered === 0) return null
       const samples = lowest.first(10)
       const named = lowest.take(excess)
-      if (named?.length === 0) return null
+      if (named?.keys === 0) return null
       if (named !== null) {
-        const [from, to] = [named[0] as RankedKey, named.at(-1) as RankedKey]
-        const bytes = named.reduce((sum, key) => sum + key.bytes, 0)
-        return {
-          first: from.value,
-          last: to.value,
-          upTo: to.value,
-          keys: named.length,
-          bytes,
-          named,
-          samples,
-          error: 0,
-        }
+        const { keys, bytes, last } = named
+        return { first, last, upTo: last, keys, bytes, named: named.all, samples, error: 0 }
       }
       // Twice the standard deviation of a quantile of a sample is largest at the median: 2 x sqrt(1/4 / n).
       const error = offered === held ? 0 : 1 / Math.sqrt(held)
@@ -154,13 +149,14 @@ function createLowest(names: number) {
       return kept.slice(0, most).map(({ key }) => key)
     },
     /** Null where those that are held do not make so much room, and others might. */
-    take(excess: Extent): RankedKey[] | null {
+    take(excess: Extent): (Extent & { last: number; all: RankedKey[] }) | null {
       sort()
       let keys = 0
       let bytes = 0
       while (keys < kept.length && (keys < excess.keys || bytes < excess.bytes)) bytes += kept[keys++]?.bytes ?? 0
-      const enough = keys >= excess.keys && bytes >= excess.bytes
-      return enough || !dropped ? kept.slice(0, keys) : null
+      if (dropped && (keys < excess.keys || bytes < excess.bytes)) return null
+      const all = kept.slice(0, keys + Math.max(FEWEST_SPARE, Math.ceil(keys * SPARE_NAMES)))
+      return { keys, bytes, last: kept[keys - 1]?.value ?? 0, all }
     },
   }
 }
