@@ -82,7 +82,7 @@ function baseline(server) {
   const cli = `redis-cli -s ${socketOf(server)}`
   return timed('sh', [
     '-c',
-    `${cli} --scan --pattern 'bench:v1:list:*' --count 1000 | xargs -n 500 ${cli} UNLINK > /dev/null`,
+    `${cli} --scan --pattern 'bench:v1:list:*' | xargs -n 500 ${cli} UNLINK > /dev/null`,
   ])
 }
 

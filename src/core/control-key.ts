@@ -1,4 +1,5 @@
 // Names of control data: keys `{prefix}~…`, outside everything that a pattern, budget or sweep of entries can reach.
+import { startsWith } from './bytes.ts'
 import { decodeText, encodeText } from './key-text.ts'
 
 /** Run-time tokens by scope; empty maps where nothing was bumped. */
@@ -186,10 +187,11 @@ export function journalKey(prefix: string): string {
   return `${prefix}~journal`
 }
 
-/** Whether the key is control data of this prefix. */
+let lastStart: { prefix: string; bytes: Uint8Array } | null = null
+
+/** Whether the key is control data of this prefix. Asked of every key of a walk. */
 export function isControlKey(prefix: string, key: string | Uint8Array): boolean {
-  const start = `${prefix}~`
-  if (typeof key === 'string') return key.startsWith(start)
-  const bytes = Buffer.from(start)
-  return bytes.equals(key.subarray(0, bytes.length))
+  if (typeof key === 'string') return key.startsWith(`${prefix}~`)
+  if (lastStart?.prefix !== prefix) lastStart = { prefix, bytes: Buffer.from(`${prefix}~`) }
+  return startsWith(key, lastStart.bytes)
 }

@@ -3,9 +3,10 @@ import type { Change, Place } from '../cache/kernel.ts'
 import { modelChange, rowsChange } from '../cache/model-changes.ts'
 import { patternsOverlap } from '../config/overlap.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
+import { startsWith } from '../core/bytes.ts'
 import { own } from '../core/declared.ts'
 import { CachectlError } from '../core/errors.ts'
-import { createKeys, isControlKey, type Scope, stampName } from '../core/key.ts'
+import { createKeys, type Scope, stampName } from '../core/key.ts'
 import { knownShapeOf } from '../core/known-shapes.ts'
 import { compileGlob, escapeGlob } from '../core/pattern.ts'
 import { printable } from '../core/printable.ts'
@@ -56,9 +57,9 @@ export function decideFor(aim: Aim, config: ResolvedConfig | null): Decide {
     return spared.some((matches) => matches(plain))
   }
   return (key) => {
-    if (!isMeant(key) || isControlKey(config.prefix, key)) return 'pass'
+    if (!isMeant(key)) return 'pass'
     if (spared.length > 0 && isSpared(key)) return 'protect'
-    if (prefix.equals(key.subarray(0, prefix.length)) || rawOf(key) !== null) return 'act'
+    if (startsWith(key, prefix) || rawOf(key) !== null) return 'act'
     if (!aim.foreign) return 'pass'
     return knownShapeOf(key) === null ? 'act' : 'protect'
   }

@@ -3,6 +3,7 @@ import type { Acknowledged } from '../cache/announce.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { type Account, addAccounts, emptyAccount } from '../core/account.ts'
 import { asCachectlError, type CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import { escapeGlob } from '../core/pattern.ts'
 import { type Changer, openChanger } from './apply-change.ts'
 import { decideFor } from './changes.ts'
 import type { OpenedContext } from './context.ts'
@@ -167,6 +168,7 @@ function sweepLeases(
   const isMeant = decideFor({ ...options, targets: course.walked }, config)
   const lease = Buffer.from(`${config.prefix}~lease:{`)
   return sweep(context, {
+    match: `${escapeGlob(lease.toString())}*`,
     decide: (key) =>
       lease.equals(key.subarray(0, lease.length)) && isMeant(key.subarray(lease.length, key.length - 1)) === 'act'
         ? 'act'

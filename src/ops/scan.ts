@@ -21,6 +21,8 @@ export interface ScanOptions {
   limit?: number | null
   /** asks the server that reads on this connection leave the LRU and LFU clocks alone */
   noTouch?: boolean
+  /** a glob that the server looks at, so that no other key is sent; `wanted` still decides */
+  match?: string
   /** keys to ask about; default: all */
   wanted?: (key: Buffer) => boolean
   /** adds the same number of commands for each key; default: none */
@@ -68,7 +70,7 @@ async function* scanMaster(
   store: Store,
   options: Omit<ScanOptions, 'limit'> & { limit: number },
 ): AsyncGenerator<ScannedPage> {
-  const cursor = new Cursor(lane, store)
+  const cursor = new Cursor(lane, store, options.match)
   const underWay: PageUnderWay[] = []
   const { limit } = options
   let visited = 0
@@ -100,13 +102,15 @@ class Cursor {
   done = false
   readonly #lane: Lane
   readonly #store: Store
+  readonly #match: readonly string[]
   #cursor = '0'
   #count = FIRST_COUNT
   #timed = true
 
-  constructor(lane: Lane, store: Store) {
+  constructor(lane: Lane, store: Store, match: string | undefined) {
     this.#lane = lane
     this.#store = store
+    this.#match = match === undefined ? [] : ['MATCH', match]
   }
 
   next(): Promise<ScanCall> {
@@ -120,7 +124,7 @@ class Cursor {
     const page = this.#lane.page()
     // The server's own clock around the call: the latency seen from here would include the network and what else is under way.
     if (this.#timed) page.add('TIME')
-    page.add('SCAN', this.#cursor, 'COUNT', this.#count)
+    page.add('SCAN', this.#cursor, ...this.#match, 'COUNT', this.#count)
     if (this.#timed) page.add('TIME')
     const replies = await this.#lane.run(page)
     const [before, scanned, after] = this.#timed ? replies : [undefined, replies[0], undefined]

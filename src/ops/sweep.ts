@@ -21,6 +21,8 @@ export interface SweepAction {
 }
 
 export interface SweepOptions {
+  /** a glob that the server looks at, so that no other key is sent; `decide` still decides */
+  match?: string
   /** `protect`: meant, and spared */
   decide(key: Buffer): 'pass' | 'protect' | 'act'
   /** A second look at keys that are to be acted on, after SCAN has named them. */
@@ -83,7 +85,7 @@ export async function sweep(context: OperationContext, options: SweepOptions): P
 export async function sweepNamed(
   context: OperationContext,
   keys: AsyncIterable<readonly Buffer[]> | Iterable<readonly Buffer[]>,
-  options: Omit<SweepOptions, 'decide' | 'examine'>,
+  options: Omit<SweepOptions, 'decide' | 'examine' | 'match'>,
 ): Promise<Swept> {
   const sweeper = createSweeper(context, options)
   let failure: CachectlError | null = null
@@ -125,6 +127,7 @@ async function walkOnce(context: OperationContext, options: SweepOptions, sweepe
     const pages = scan(store, {
       signal,
       wanted,
+      ...(options.match === undefined ? {} : { match: options.match }),
       noTouch: probe !== undefined,
       ...(probe === undefined ? {} : { probe: (page: Page, key: Buffer) => probe(page, key) }),
     })

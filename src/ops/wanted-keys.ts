@@ -1,8 +1,11 @@
 // Which keys of a walk the targets mean.
 import type { ResolvedConfig } from '../config/resolved.ts'
+import { startsWith } from '../core/bytes.ts'
 import { createKeys, isControlKey } from '../core/key.ts'
 import { compileRawKey } from '../core/raw-key.ts'
 import { matchesTarget, type Target, type TargetKey } from '../core/target.ts'
+
+const TILDE = 126
 
 /**
  * Null: every key, because nothing was named. `all` of a config is everything under its prefix. Control data is never meant.
@@ -19,18 +22,20 @@ export function wantedKeys(
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
   const prefix = Buffer.from(`${config.prefix}:`)
   const needsPlain = targets.some((target) => target.kind === 'pattern')
+  const readsParts =
+    tenant !== null || targets.some(({ kind }) => kind !== 'pattern' && kind !== 'all' && kind !== 'key')
   const rawOf = rawReader(config)
   return (key) => {
     if (isControlKey(config.prefix, key)) return false
-    const parsed = keys.parse(key)
-    const raw = parsed === null ? rawOf(key) : null
+    const within = startsWith(key, prefix)
+    // Parsing is what a walk takes most of its time for: a key without a token is its own plain form.
+    const parsed = within && (readsParts || (needsPlain && key.includes(TILDE))) ? keys.parse(key) : null
+    const raw = parsed === null && readsParts ? rawOf(key) : null
     if (tenant !== null && (parsed ?? raw)?.tenant !== tenant) return false
     if (targets.length === 0) return true
     const plain = parsed !== null && needsPlain ? keys.plain(parsed) : null
     return targets.some((target) =>
-      target.kind === 'all'
-        ? prefix.equals(key.subarray(0, prefix.length))
-        : matchesTarget(target, { bytes: key, parsed, plain, raw }),
+      target.kind === 'all' ? within : matchesTarget(target, { bytes: key, parsed, plain, raw }),
     )
   }
 }
