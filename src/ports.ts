@@ -75,6 +75,10 @@ export interface LaneOptions {
   noTouch?: boolean
   /** reads go to a replica of the master, where it has one that is in step; writes are refused then */
   replica?: boolean
+  /** closes, instead of sending commands on to a server that was no master when it was opened: what is there may be of another history */
+  fixed?: boolean
+  /** how long a lane to several servers sends again what they cannot answer just now (TRYAGAIN, CLUSTERDOWN); half of the reply deadline without it */
+  retryMs?: number
 }
 
 /**
@@ -224,12 +228,13 @@ export interface BulkWrite {
   replace: boolean
 }
 
-/** `refused`: something that was captured is gone; nothing of the page was written. */
-export type BulkOutcome = 'refused' | readonly ('written' | 'present')[]
+/**
+ * What became of each entry. `refused`: something that was captured is gone. `present`: something is there that was not when it was captured. `leased`:
+ * somebody else loads this entry at this moment, and it is left to them.
+ */
+export type BulkOutcome = readonly ('written' | 'present' | 'refused' | 'leased')[]
 
 export interface BulkLane {
-  /** false: the server or its proxy refuses WATCH or MULTI, and rows can only be filled one lease a row */
-  readonly pages: boolean
   /** Watches the control hash, the fences of these subjects and these entries. To be awaited before the load whose rows will be written. */
   capture(subjects: readonly string[], entries?: readonly string[]): Promise<Capture>
   /**
@@ -239,7 +244,10 @@ export interface BulkLane {
   stamps(wanted: ReadonlyMap<string, number | null>): Promise<ReadonlyMap<string, string>>
   /** The stamps of these names as they are; those that are not there are not in it. */
   readStamps(names: readonly string[]): Promise<ReadonlyMap<string, string>>
-  /** MULTI, one SET an entry, EXEC, under the last capture, which it uses up. @throws CachectlError REDIS_REFUSES_WRITES, REDIS_ACL … */
+  /**
+   * Writes a page under the last capture, which it uses up: MULTI, one SET an entry, EXEC; or where WATCH is refused, or there are several servers, by leases
+   * that are taken first, a second look at what was captured, and a script an entry. @throws CachectlError REDIS_REFUSES_WRITES, REDIS_ACL …
+   */
   commit(writes: readonly BulkWrite[]): Promise<BulkOutcome>
   /** Takes a lease on each key for the row by row path; false where somebody else holds it. */
   lease(keys: readonly string[], token: string): Promise<readonly boolean[]>

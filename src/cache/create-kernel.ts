@@ -45,6 +45,8 @@ export interface KernelOptions {
 
 /** For what is not on the way of a request: scans, sweeps, what was kept while Redis was away. */
 const UNHURRIED_MS = 10_000
+/** Commands on keys that are moving to another server are sent again for so long: the others of their turn wait for them. */
+const RETRY_MS = 50
 /** `close` waits so long for what is under way. */
 const CLOSE_WITHIN_MS = 2_000
 /** That of L1 where nothing else is said. */
@@ -96,7 +98,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     if (late !== null) near?.announce(late).catch(report)
   }
   const link: Link = createLink({
-    open: () => store.lane(),
+    open: () => store.lane({ fixed: true, retryMs: RETRY_MS }),
     async prepare(run, lane) {
       near?.clear()
       await control.checkHistory(run, () => store.history())

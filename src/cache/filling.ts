@@ -2,6 +2,7 @@
 import { decodeEntry, type TagStamp } from '../core/entry.ts'
 import { filledChannel, leaseKey, stampKey, stampLogKey } from '../core/key.ts'
 import { FILL_LEASED } from '../core/lease-script.ts'
+import { isErrorReply } from '../core/reply.ts'
 import { CAPTURE_STAMP } from '../core/stamp-script.ts'
 import { type Encoded, encode } from './encoding.ts'
 import type { Arrived } from './flights.ts'
@@ -175,13 +176,16 @@ function fill(context: LeadContext, { key, place, flight }: Lead, { bytes, ttlMs
       page.add('EVAL', FILL_LEASED, 2, ...args)
     }, deadlineMs)
     .then((replies) => {
-      const failed = failedReply(replies)
+      const [reply = null] = replies
+      // Its slot is on the way to another server, the lease is on one side and the place of the entry on the other.
+      const moving = isErrorReply(reply) && reply.code === 'TRYAGAIN'
+      const failed = moving ? null : failedReply(replies)
+      if (moving || failed) release(context, [{ key, flight }])
       if (failed) {
-        release(context, [{ key, flight }])
         if (isReplica(failed)) link.distrust(failed)
         throw failed
       }
-      counters.count(replies[0] === 1 ? 'set' : 'refused', place)
+      counters.count(reply === 1 ? 'set' : 'refused', place)
     })
     .catch((error) => {
       counters.count('error', place)

@@ -1,7 +1,7 @@
 // One page of entries through the guards: absent ones are written, present ones compared, and where an invalidation came between,
 // the rows are loaded again one lease a row. What is written was loaded after everything that was invalidated (docs/contract.md).
 import { compareVersions } from '../core/entry.ts'
-import type { BulkLane, Capture, Id } from '../ports.ts'
+import type { BulkLane, BulkOutcome, Capture, Id } from '../ports.ts'
 import type { Prepared } from './warm-entry.ts'
 import { type Existing, isFresh, readExisting } from './warm-existing.ts'
 
@@ -48,15 +48,22 @@ export interface Reloaded {
 export async function writeGuarded(page: GuardedPage, counts: WriteCounts): Promise<void> {
   const entries = newestPerKey(page.entries, counts)
   if (entries.length === 0) return
-  const guarded = page.lane.pages && sameGuard(page.loadedSince, page.capture)
-  const outcome = guarded ? await page.lane.commit(entries) : 'refused'
-  if (outcome === 'refused') return fillByLease(page, entries, counts)
-  const existing: Prepared[] = []
+  const outcome = sameGuard(page.loadedSince, page.capture) ? await page.lane.commit(entries) : []
+  const { present, refused, leased } = sortOut(entries, outcome, counts)
+  await countLeasedByOthers(page, leased, counts)
+  if (refused.length > 0) await fillByLease(page, refused, counts)
+  if (present.length > 0) await settleExisting(page, present, counts)
+}
+
+/** Counts what was written, and says what is to be done with the rest. */
+function sortOut(entries: readonly Prepared[], outcome: BulkOutcome, counts: WriteCounts) {
+  const rest: Record<'present' | 'refused' | 'leased', Prepared[]> = { present: [], refused: [], leased: [] }
   entries.forEach((entry, index) => {
-    if (outcome[index] === 'written' || entry.replace) count(counts, entry)
-    else existing.push(entry)
+    const became = outcome[index] ?? 'refused'
+    if (became === 'written') count(counts, entry)
+    else rest[became].push(entry)
   })
-  if (existing.length > 0) await settleExisting(page, existing, counts)
+  return rest
 }
 
 /** A source may give a row twice, changed in between: the older one must not come last. */
@@ -86,9 +93,11 @@ async function settleExisting(page: GuardedPage, existing: readonly Prepared[], 
     else counts[verdict]++
   })
   if (replacing.length > 0) {
-    const outcome = await page.lane.commit(replacing)
-    if (outcome === 'refused') await fillByLease(page, replacing, counts)
-    else for (const entry of replacing) count(counts, entry)
+    const { present, refused, leased } = sortOut(replacing, await page.lane.commit(replacing), counts)
+    // Somebody has written it since.
+    counts.present += present.length
+    await countLeasedByOthers(page, leased, counts)
+    if (refused.length > 0) await fillByLease(page, refused, counts)
   }
   // Which of the two was loaded later nobody knows, so the row is loaded once more, after the entry was seen.
   if (unordered.length > 0 && page.reload) await fillByLease(page, unordered, counts)

@@ -1,39 +1,25 @@
 // Guarded bulk writes on one dedicated connection: what was captured before a load must still be there, or nothing is written.
-// WATCH holds the guard over the load; where single rows must be guarded, a lease and a one-key script do.
+// WATCH holds the guard over the load. Where there is none (several servers, or one that refuses it), and for single rows, leases and a second look do.
 import { randomBytes } from 'node:crypto'
 import { decodeHeader, HEADER_PROBE_BYTES } from '../../core/entry.ts'
-import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, leaseKey, stampKey } from '../../core/key.ts'
-import { RELEASE } from '../../core/lease-script.ts'
+import { EPOCH_FIELD, fenceKey, generationsKey, INCARNATION_FIELD, stampKey } from '../../core/key.ts'
 import { isErrorReply } from '../../core/reply.ts'
 import { CAPTURE_STAMP } from '../../core/stamp-script.ts'
-import type { BulkLane, BulkOutcome, Capture, Lane, Reply } from '../../ports.ts'
+import type { BulkLane, BulkOutcome, BulkWrite, Capture, Lane, Reply } from '../../ports.ts'
 import { describeError } from './errors.ts'
+import { addFill, addLease, addRelease, fillOutcome, type RowOutcome, type RowWrite } from './fill-rows.ts'
 
 /** 96 random bits: unique for ever, so that no token ever means "the same as before" again. */
 export function newToken(): string {
   return randomBytes(12).toString('base64url')
 }
 
-/** Leases that a killed run leaves lapse with its lock. */
+/** Of rows that are loaded under their leases: what a killed run leaves lapses with its lock. */
 const LEASE_MS = 30_000
+/** Of a page that is loaded, and only written under leases. */
+const WRITE_LEASE_MS = 5_000
 
-/**
- * Writes one entry if its lease is ours, if nothing that was captured before the load has changed, and if the entry is what was observed.
- * KEYS: entry, lease, control hash, fences. ARGV: token, value, ttl in ms or '', what was observed (`absent`, `same`, `other`), its first
- * bytes, incarnation, epoch, the fences' values. 0: refused, 1: written, 2: somebody else wrote it.
- */
-const FILL = `
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2])
-local control = redis.call('HMGET', KEYS[3], '${INCARNATION_FIELD}', '${EPOCH_FIELD}')
-if control[1] ~= ARGV[6] or control[2] ~= ARGV[7] then return 0 end
-for i = 4, #KEYS do if redis.call('GET', KEYS[i]) ~= ARGV[i + 4] then return 0 end end
-local type = redis.call('TYPE', KEYS[1]).ok
-if ARGV[4] == 'absent' and type ~= 'none' then return 2 end
-if ARGV[4] == 'other' and type == 'string' then return 2 end
-if ARGV[4] == 'same' and (type ~= 'string' or redis.call('GETRANGE', KEYS[1], 0, #ARGV[5] - 1) ~= ARGV[5]) then return 2 end
-if ARGV[3] == '' then redis.call('SET', KEYS[1], ARGV[2]) else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
-return 1`
+type Guard = Pick<Capture, 'incarnation' | 'epoch' | 'fences'>
 
 /** @throws CachectlError */
 export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane> {
@@ -51,7 +37,71 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
     page.add('MULTI')
     page.add('EXEC')
   })
-  const pages = !asked.some(isErrorReply)
+  const watches = !asked.some(isErrorReply)
+  /** what a page is written under */
+  let captured: { subjects: readonly string[]; headers: ReadonlyMap<string, Buffer | null>; guard: Guard } | null = null
+
+  const lease = async (keys: readonly string[], token: string, ttlMs: number): Promise<boolean[]> => {
+    const replies = await run((page) => {
+      for (const key of keys) addLease(page, prefix, key, token, ttlMs)
+    })
+    throwOnError(replies)
+    return replies.map((reply) => reply !== null)
+  }
+  const release = async (keys: readonly string[], token: string): Promise<void> => {
+    const replies = await run((page) => {
+      for (const key of keys) addRelease(page, prefix, key, token)
+    })
+    throwOnError(replies)
+  }
+  const look = async (subjects: readonly string[]): Promise<Guard> => {
+    const replies = await run((page) => {
+      page.add('HMGET', control, INCARNATION_FIELD, EPOCH_FIELD)
+      for (const subject of subjects) page.add('GET', fenceKey(prefix, subject))
+    })
+    return readGuard(replies)
+  }
+  /**
+   * Their leases are ours. Whoever invalidates one of them from now on takes its lease before the entry; who has begun before has changed a fence or the
+   * epoch first, which is seen here. So nothing that was loaded before an invalidation outlives it (docs/contract.md, "Bulk writes").
+   */
+  const fillLeased = async (rows: readonly RowWrite[], token: string, subjects: readonly string[], guard: Guard) => {
+    if (rows.length === 0) return []
+    const now = await look(subjects)
+    if (!sameGuard(guard, now)) {
+      await release(
+        rows.map(({ key }) => key),
+        token,
+      )
+      return rows.map((): RowOutcome => 'refused')
+    }
+    const replies = await run((page) => {
+      for (const row of rows) addFill(page, prefix, row, token)
+    })
+    throwOnError(replies)
+    return replies.map(fillOutcome)
+  }
+  const commitByLeases = async (writes: readonly BulkWrite[]): Promise<BulkOutcome> => {
+    if (captured === null) return writes.map(() => 'refused')
+    const { subjects, headers, guard } = captured
+    const token = newToken()
+    const leased = await lease(
+      writes.map(({ key }) => key),
+      token,
+      WRITE_LEASE_MS,
+    )
+    const rows = writes.filter((_, index) => leased[index])
+    const observed = rows.map((row) => ({ ...row, observed: row.replace ? (headers.get(row.key) ?? null) : null }))
+    const filled = await fillLeased(observed, token, subjects, guard).catch(async (error) => {
+      await release(
+        rows.map(({ key }) => key),
+        token,
+      ).catch(() => {})
+      throw error
+    })
+    const outcomes = filled[Symbol.iterator]()
+    return leased.map((ours) => (ours ? (outcomes.next().value as RowOutcome) : 'leased'))
+  }
 
   /** Headers that go on behind what was read of them are read again, whole. */
   const wholeHeaders = async (keys: readonly string[], replies: readonly Reply[]): Promise<(Buffer | null)[]> => {
@@ -71,14 +121,12 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
   }
 
   return {
-    pages,
-
     async capture(subjects, entries = []) {
       const fences = subjects.map((subject) => fenceKey(prefix, subject))
       const replies = await run((page) => {
         // A fence must exist before it is watched: making it would be a change of what is watched.
         for (const fence of fences) page.add('SET', fence, newToken(), 'NX')
-        if (pages) {
+        if (watches) {
           page.add('UNWATCH')
           page.add('WATCH', control, ...fences, ...entries)
         }
@@ -86,15 +134,13 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
         for (const fence of fences) page.add('GET', fence)
         for (const entry of entries) page.add('GETRANGE', entry, 0, HEADER_PROBE_BYTES - 1)
       })
-      const watched = fences.length + (pages ? 3 : 1)
-      throwOnError(replies.slice(0, watched + fences.length))
-      const [incarnation = null, epoch = null] = (replies[watched - 1] as readonly Reply[]).map(textOrNull)
-      return {
-        incarnation,
-        epoch,
-        fences: replies.slice(watched, watched + fences.length).map(textOrNull),
-        headers: await wholeHeaders(entries, replies.slice(watched + fences.length)),
-      } satisfies Capture
+      const before = fences.length + (watches ? 2 : 0)
+      const after = before + 1 + fences.length
+      throwOnError(replies.slice(0, before))
+      const guard = readGuard(replies.slice(before, after))
+      const headers = await wholeHeaders(entries, replies.slice(after))
+      captured = { subjects, guard, headers: new Map(entries.map((entry, index) => [entry, headers[index] ?? null])) }
+      return { ...guard, headers } satisfies Capture
     },
 
     async stamps(wanted) {
@@ -120,44 +166,23 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
     },
 
     async commit(writes) {
+      if (!watches) return commitByLeases(writes)
       const replies = await run((page) => {
         page.add('MULTI')
         for (const { key, value, ttlMs, replace, sizeBytes } of writes)
           page.addSet(key, value, ttlMs, !replace, sizeBytes)
         page.add('EXEC')
       })
-      return readExec(replies)
+      return readExec(replies, writes.length)
     },
 
-    async lease(keys, token) {
-      const replies = await run((page) => {
-        for (const key of keys) page.add('SET', leaseKey(prefix, key), token, 'NX', 'PX', LEASE_MS)
-      })
-      throwOnError(replies)
-      return replies.map((reply) => reply !== null)
-    },
+    lease: (keys, token) => lease(keys, token, LEASE_MS),
 
-    async fill(writes, token, subjects, { incarnation, epoch, fences }) {
-      // Rows of the model itself are guarded one by one, by their leases: its fence moves with each of them.
-      const joined = subjects.slice(1).map((subject) => fenceKey(prefix, subject))
-      const guard = [incarnation ?? '', epoch ?? '', ...fences.slice(1).map((fence) => fence ?? '')]
-      const replies = await run((page) => {
-        for (const { key, value, ttlMs, observed } of writes) {
-          const kind = observed === null ? 'absent' : observed.length === 0 ? 'other' : 'same'
-          const keys = [key, leaseKey(prefix, key), control, ...joined]
-          page.add('EVAL', FILL, keys.length, ...keys, token, value, ttlMs ?? '', kind, observed ?? '', ...guard)
-        }
-      })
-      throwOnError(replies)
-      return replies.map((reply) => (reply === 1 ? 'written' : reply === 2 ? 'present' : 'refused'))
-    },
+    // Rows of the model itself are guarded one by one, by their leases: its fence moves with each of them.
+    fill: (rows, token, subjects, { incarnation, epoch, fences }) =>
+      fillLeased(rows, token, subjects.slice(1), { incarnation, epoch, fences: fences.slice(1) }),
 
-    async release(keys, token) {
-      const replies = await run((page) => {
-        for (const key of keys) page.add('EVAL', RELEASE, 1, leaseKey(prefix, key), token)
-      })
-      throwOnError(replies)
-    },
+    release,
 
     async headers(keys) {
       const replies = await run((page) => {
@@ -170,9 +195,24 @@ export async function openBulkLane(lane: Lane, prefix: string): Promise<BulkLane
   }
 }
 
-function readExec(replies: readonly Reply[]): BulkOutcome {
+function readGuard(replies: readonly Reply[]): Guard {
+  throwOnError(replies)
+  const [hash = null, ...fences] = replies
+  const [incarnation = null, epoch = null] = (hash as readonly Reply[]).map(textOrNull)
+  return { incarnation, epoch, fences: fences.map(textOrNull) }
+}
+
+function sameGuard(before: Guard, now: Guard): boolean {
+  return (
+    before.incarnation === now.incarnation &&
+    before.epoch === now.epoch &&
+    before.fences.every((fence, index) => fence !== null && fence === now.fences[index])
+  )
+}
+
+function readExec(replies: readonly Reply[], writes: number): BulkOutcome {
   const executed = replies[replies.length - 1] ?? null
-  if (executed === null) return 'refused'
+  if (executed === null) return Array.from({ length: writes }, () => 'refused')
   // A command that was refused while it was queued (OOM, NOPERM) says why itself; EXEC only says that it gave up.
   throwOnError(replies)
   throwOnError(executed as readonly Reply[])

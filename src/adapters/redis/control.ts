@@ -45,9 +45,7 @@ export function openControl(store: Store, prefix: string): Control {
     },
     lock: (name, holder, ttlMs) => takeLock(store, lockKey(prefix, name), holder, ttlMs),
     async bulk(): Promise<BulkLane> {
-      const [master] = await store.masters()
-      if (!master) throw new CachectlError('REDIS_UNREACHABLE', 'there is no server to write to')
-      return openBulkLane(await master.lane(), prefix)
+      return openBulkLane(await store.lane(), prefix)
     },
   }
 }

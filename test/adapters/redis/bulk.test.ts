@@ -3,6 +3,7 @@ import { openControl } from '../../../src/adapters/redis/control.ts'
 import { openStore } from '../../../src/adapters/redis/store.ts'
 import type { BulkLane, BulkWrite, Control, Store } from '../../../src/ports.ts'
 import { startRedis, type TestRedis } from '../../servers.ts'
+import { startClusterAsOne } from '../../topologies.ts'
 
 let redis: TestRedis
 let store: Store
@@ -18,14 +19,14 @@ const write = (key: string, value: string, replace = false): BulkWrite => ({
   replace,
 })
 
-beforeAll(async () => {
-  redis = await startRedis()
-})
-afterAll(() => redis.stop())
+/** The lane of which kind, and whether it has WATCH. */
+const LANES = { auto: true, plain: true, Cluster: false }
 
-for (const channel of ['auto', 'plain'] as const) {
-  describe(`guarded bulk writes over the ${channel} lane`, () => {
+for (const [name, watches] of Object.entries(LANES)) {
+  describe(`guarded bulk writes over the ${name} lane`, () => {
     beforeAll(async () => {
+      redis = await (watches ? startRedis() : startClusterAsOne())
+      const channel = name === 'plain' ? 'plain' : 'auto'
       store = openStore(
         { url: redis.url, from: 'the test', tls: null },
         { connectTimeoutMs: 5_000, replyTimeoutMs: 5_000, channel },
@@ -33,7 +34,10 @@ for (const channel of ['auto', 'plain'] as const) {
       control = openControl(store, 'shop')
       lane = await control.bulk()
     })
-    afterAll(() => store.close())
+    afterAll(async () => {
+      await store.close()
+      await redis.stop()
+    })
     beforeEach(async () => {
       await redis.call('FLUSHALL')
       await control.read()
@@ -81,7 +85,7 @@ for (const channel of ['auto', 'plain'] as const) {
       await lane.capture(['country', 'city'])
       await control.invalidate('country', [], ['rows:country'])
       expect(await lane.stamps(new Map([['rows:country', 1_000]]))).toHaveProperty('size', 1)
-      expect(await lane.commit([write(KEY, 'ours')])).toBe('refused')
+      expect(await lane.commit([write(KEY, 'ours')])).toEqual(['refused'])
     })
 
     const spoilers: [string, () => Promise<unknown>][] = [
@@ -95,7 +99,7 @@ for (const channel of ['auto', 'plain'] as const) {
       it(`refuses a page loaded before ${what}`, async () => {
         await lane.capture(['city'])
         await spoil()
-        expect(await lane.commit([write(KEY, 'stale')])).toBe('refused')
+        expect(await lane.commit([write(KEY, 'stale')])).toEqual(['refused'])
         expect(await redis.call('EXISTS', KEY)).toBe(0)
       })
     }
@@ -112,9 +116,9 @@ for (const channel of ['auto', 'plain'] as const) {
       expect(String(headers[0])).toBe('old')
       expect(await lane.commit([write(KEY, 'new', true)])).toEqual(['written'])
       await lane.capture(['city'], [KEY])
-      await redis.call('SET', KEY, 'newest')
-      expect(await lane.commit([write(KEY, 'stale', true)])).toBe('refused')
-      expect(await redis.call('GET', KEY)).toBe('newest')
+      await redis.call('SET', KEY, 'another')
+      expect(await lane.commit([write(KEY, 'stale', true)])).toEqual([watches ? 'refused' : 'present'])
+      expect(await redis.call('GET', KEY)).toBe('another')
     })
 
     it('fills a leased row, and refuses it when the row was invalidated after the lease', async () => {
@@ -166,6 +170,14 @@ for (const channel of ['auto', 'plain'] as const) {
       expect(await lane.lease([KEY], 'me')).toEqual([false])
       await lane.release([KEY], 'me')
       expect(await redis.call('GET', `shop~lease:{${KEY}}`)).toBe('theirs')
+    })
+
+    it('leaves to others what they load at this moment, where it has no WATCH', async () => {
+      await lane.capture(['city'])
+      await redis.call('SET', `shop~lease:{${KEY}}`, 'theirs')
+      const outcome = await lane.commit([write(KEY, 'ours'), write('shop:v1:detail:city:2', 'ours')])
+      expect(outcome).toEqual([watches ? 'written' : 'leased', 'written'])
+      expect(await redis.call('KEYS', 'shop~lease*')).toEqual([`shop~lease:{${KEY}}`])
     })
 
     it('takes a key of another type for one that is there and is no entry', async () => {
