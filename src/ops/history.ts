@@ -95,10 +95,10 @@ async function* recordsAfter(context: OperationContext, key: string, lastId: str
     signal.addEventListener('abort', onAbort)
     try {
       lane = await context.store.lane()
+      if (lost) emit({ event: 'note', level: 'info', message: 'connected again' })
+      lost = false
       while (!signal.aborted) {
         const records = await readAfter(context, lane, key, from)
-        if (lost) emit({ event: 'note', level: 'info', message: 'connected again' })
-        lost = false
         retryMs = FIRST_RETRY_MS
         from = records.at(-1)?.id ?? from
         yield* records
@@ -107,7 +107,7 @@ async function* recordsAfter(context: OperationContext, key: string, lastId: str
       const error = asCachectlError(thrown)
       if (signal.aborted) return
       if (error.exitCode !== EXIT.unreachable) throw error
-      if (!lost) emit({ event: 'note', level: 'warn', message: `${error.message}: trying again` })
+      if (!lost) emit({ event: 'note', level: 'warn', message: 'Redis is away: trying to connect again until Ctrl-C' })
       lost = true
       await sleep(retryMs, undefined, { signal }).catch(() => {})
       retryMs = Math.min(LONGEST_RETRY_MS, retryMs * 2)

@@ -11,24 +11,27 @@ export interface HistoryLook {
   widthColumns: number | null
 }
 
-/** What a target may take of a terminal's line. */
-const LEAST_WHAT_COLUMNS = 16
+/** On a terminal: of a command's name, and of what it was aimed at where counts are to have room as well. */
+const VERB_COLUMNS = 16
+const WHAT_SHARE = 0.3
+/** Three columns stand before it, of which the time has 20; two spaces between all. */
+const TIME_COLUMNS = 20 + 3 * 2
 
 const BEGAN: Column<HistoryEntry> = { title: 'began', align: 'left', cell: (entry) => timeOf(entry.startedAt) }
-const VERB: Column<HistoryEntry> = { title: 'command', align: 'left', cell: (entry) => entry.verb }
 
 export function renderHistory(report: HistoryReport, { paint, widthColumns }: HistoryLook): string {
   const { entries, unreadable } = report
   if (entries.length === 0)
     return `Nothing is in the journal of ${report.prefix} that this asks for.\n${foreign(unreadable)}`
+  const whatColumns = widthColumns && whatWidth(widthColumns, entries)
   const columns: Column<HistoryEntry>[] = [
     BEGAN,
-    VERB,
+    { title: 'command', align: 'left', cell: (entry) => cut(entry.verb, widthColumns && VERB_COLUMNS) },
     { title: 'result', align: 'left', cell: (entry) => resultOf(entry) },
     {
       title: 'what',
       align: 'left',
-      cell: (entry) => cut(entry.what.join(' '), widthColumns && whatWidth(widthColumns)),
+      cell: (entry) => cut(entry.what.join(' '), whatColumns),
     },
     { title: 'counts', align: 'left', cell: countsOf, droppedAs: 2 },
     { title: 'took', align: 'right', cell: tookOf, droppedAs: 1 },
@@ -52,8 +55,11 @@ export function renderHistoryLine(entry: HistoryEntry, { paint, widthColumns }: 
   return `${paintState(cut(line, widthColumns), entry, paint)}\n`
 }
 
-function whatWidth(widthColumns: number): number {
-  return Math.max(LEAST_WHAT_COLUMNS, Math.floor(widthColumns * 0.3))
+function whatWidth(widthColumns: number, entries: readonly HistoryEntry[]): number {
+  const longest = (texts: readonly string[]) => Math.max(...texts.map(displayWidth))
+  const verbs = Math.min(VERB_COLUMNS, longest(['command', ...entries.map(({ verb }) => verb)]))
+  const left = widthColumns - TIME_COLUMNS - verbs - longest(['result', ...entries.map(resultOf)])
+  return Math.max(1, Math.min(left, Math.max(VERB_COLUMNS, Math.floor(widthColumns * WHAT_SHARE))))
 }
 
 function cut(text: string, width: number | null): string {
@@ -101,17 +107,13 @@ function paintState(line: string, entry: HistoryEntry | undefined, paint: ChalkI
 function explain(entries: readonly HistoryEntry[]): string {
   const lines = []
   if (entries.some(({ state }) => state === 'interrupted'))
-    lines.push(
-      'No result: the process was killed, or runs on another machine. The same command again completes its work.',
-    )
+    lines.push('No result: it was killed, or runs on another machine. The same command again', 'completes its work.')
   const about = [...new Set(entries.flatMap(({ journal, redis }) => (journal === 'local' && redis ? [redis] : [])))]
   if (about.length > 0)
-    lines.push(`Local: only in the journal of this machine, since Redis could not take it; about ${about.join(', ')}.`)
+    lines.push('Local: in the journal of this machine, since Redis could not take it; about', `${about.join(', ')}.`)
   return lines.map((line) => `${line}\n`).join('')
 }
 
 function foreign(unreadable: number): string {
-  return unreadable === 0
-    ? ''
-    : `${formatCount(unreadable)} records in the journal are not of cachectl, and are left out.\n`
+  return unreadable === 0 ? '' : `Left out: ${formatCount(unreadable)} in the journal that cachectl did not write.\n`
 }

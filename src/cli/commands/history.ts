@@ -17,11 +17,7 @@ export interface HistoryFlags {
   follow?: boolean
 }
 
-export async function historyCommand(session: Session, { args, flags }: Invocation<HistoryFlags>): Promise<void> {
-  if (args.length > 0)
-    throw new CachectlError('USAGE', `history takes no target: ${printable(args.join(' '))}`, {
-      hint: `cachectl history --target ${printable(args[0] ?? '')}`,
-    })
+export async function historyCommand(session: Session, { flags }: Invocation<HistoryFlags>): Promise<void> {
   if (flags.follow && session.format(flags) === 'json')
     throw new CachectlError('USAGE', '--follow never ends, and a JSON document does', {
       hint: 'cachectl history -f -o ndjson',
