@@ -61,11 +61,12 @@ export async function dryRunExpire(context: OperationContext, plan: ExpirePlan):
 export async function executeExpire(context: OperationContext, plan: ExpirePlan): Promise<ExpireReport> {
   const { options, preview } = plan
   const report = await beginReport(context)
-  const journal = await beginJournal(context, { verb: 'expire', what: whatOf(plan), frees: true })
   const lengthened = { fresh: 0, stale: 0 }
+  const action = await actionOf(context, plan, lengthened)
+  const journal = await beginJournal(context, { verb: 'expire', what: whatOf(plan), frees: true })
   const swept = await sweep(context, {
     ...walkOf(options, plan.mode, context.config),
-    action: await actionOf(context, plan, lengthened),
+    action,
     pace: options.pace,
     task: 'expire',
     expected: preview.method === 'full' ? preview.keys : null,

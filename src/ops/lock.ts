@@ -1,6 +1,6 @@
 // `lock show` and `lock release`: who runs what, and taking a lock from a run that is gone, never from another one.
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { CachectlError, EXIT, type ExitCode } from '../core/errors.ts'
+import { asCachectlError, CachectlError, EXIT, type ExitCode } from '../core/errors.ts'
 import { lockKey } from '../core/key.ts'
 import { RELEASE } from '../core/lease-script.ts'
 import { printable, unprintable } from '../core/printable.ts'
@@ -107,11 +107,17 @@ export async function releaseLock(
   })
   const end = (released: number, exitCode: ExitCode) =>
     journal.end({ ok: exitCode === EXIT.done, complete: true, exitCode, counts: { released } })
-  if ((await context.store.call('EVAL', RELEASE, 1, key, value)) === 1) {
-    await end(1, EXIT.done)
-    return finish('released', { journal: journal.place() })
+  let heldNow: HeldLock | null = null
+  try {
+    if ((await context.store.call('EVAL', RELEASE, 1, key, value)) === 1) {
+      await end(1, EXIT.done)
+      return finish('released', { journal: journal.place() })
+    }
+    heldNow = (await readLock(context, lockStart(context.config), key)).lock
+  } catch (thrown) {
+    await end(0, asCachectlError(thrown).exitCode)
+    throw thrown
   }
-  const { lock: heldNow } = await readLock(context, lockStart(context.config), key)
   const exitCode = heldNow === null ? EXIT.done : EXIT.locked
   await end(0, exitCode)
   return finish(heldNow === null ? 'lapsed' : 'changed hands', {
