@@ -18,6 +18,7 @@ export function aNamespace(name: string, given: Partial<ResolvedNamespace> = {})
     hardTimeoutMs: null,
     beta: 1,
     l1: null,
+    redis: 'default',
     ...given,
   }
 }

@@ -62,6 +62,8 @@ export interface NamespaceOptions extends Omit<LifetimeOptions, 'ttl'> {
   versionKey?: string
   /** keeps entries in the memory of each process as well: at most so many (10,000) of so many bytes together (`'64mb'`) */
   l1?: boolean | { maxEntries?: number; maxMemory?: Size }
+  /** which of several servers of `redis` holds its entries (`'default'`) */
+  redis?: string
 }
 
 export interface ListOptions<Namespace extends string = string> {
@@ -136,14 +138,44 @@ export type MaxmemoryPolicy =
   | `allkeys-${'lru' | 'lfu' | 'random'}`
   | `volatile-${'lru' | 'lfu' | 'random' | 'ttl'}`
 
+/** How a Redis is named: a URL, or what it is made of. */
+export type RedisServer = string | undefined | RedisServerOptions | RedisClusterOptions | RedisSentinelOptions
+
+export interface RedisServerOptions {
+  /** `redis[s]://…`, a unix socket, or a node of a Cluster, which names the others */
+  url: string | undefined
+  tls?: TlsOptions
+}
+
+export interface RedisClusterOptions {
+  /** nodes that are asked for the others: `['redis://a:7000', 'redis://b:7000']` */
+  cluster: readonly (string | undefined)[]
+  tls?: TlsOptions
+}
+
+export interface RedisSentinelOptions {
+  /** `'host:port'`, or its parts; 26379 where there is no port */
+  sentinels: readonly (string | { host: string; port?: number })[]
+  /** what they call the primary: the name of `sentinel monitor` */
+  name: string
+  /** of the primary and its replicas */
+  username?: string
+  password?: string
+  database?: number
+  /** what the Sentinels themselves ask for */
+  sentinelUsername?: string
+  sentinelPassword?: string
+  tls?: TlsOptions
+}
+
 /** A config, and the names in it. */
 export interface Config<
   Models extends string = string,
   Namespaces extends string = string,
   Label extends string = string,
 > {
-  /** `redis[s]://…` or a unix socket; what is undefined or empty is reported when Redis is needed */
-  redis?: string | undefined | { url: string | undefined; tls?: TlsOptions }
+  /** `redis[s]://…`, `redis+sentinel://…/name`, a unix socket, or several servers by name; what is undefined or empty is reported when Redis is needed */
+  redis?: RedisServer | { default: RedisServer; [name: string]: RedisServer }
   /** first segment of all keys */
   prefix: string
   /** raised when the shape of everything that is cached changes (1) */

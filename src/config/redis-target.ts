@@ -29,7 +29,12 @@ export function plainRedis(env: Environment): RedisTarget | null {
  * @throws CachectlError REDIS_URL_UNSET
  */
 export function requireRedis(loaded: { redis: RedisTarget | null; file: string | null }): RedisTarget {
-  if (loaded.redis) return loaded.redis
+  if (loaded.redis) {
+    const unset = Object.entries(loaded.redis.named?.others ?? {}).find(([, { url }]) => url === '')
+    if (unset)
+      throw new CachectlError('REDIS_URL_UNSET', `\`redis.${unset[0]}\` of ${loaded.file} is undefined or empty`)
+    return loaded.redis
+  }
   if (loaded.file === null) {
     throw new CachectlError('REDIS_URL_UNSET', 'no Redis is named: there is no config file, and REDIS_URL is not set', {
       hint: 'name it with --redis redis://localhost:6379 or REDIS_URL, or run `cachectl init`',

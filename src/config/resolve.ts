@@ -4,6 +4,7 @@ import { parseDuration } from '../core/units.ts'
 import type { Row } from '../ports.ts'
 import { STANDARD_NAMESPACES } from './model-rules.ts'
 import { Place, type Problem, Problems } from './problems.ts'
+import { resolveRedis } from './redis-servers.ts'
 import type {
   Budget,
   RedisTarget,
@@ -58,25 +59,21 @@ export function resolveConfig(written: unknown, options: ResolveOptions): Resolu
 
 function resolve(read: ReadConfig, { name, file, redis, env }: ResolveOptions): ResolvedConfig {
   const models = mapValues(read.models ?? {}, (model, key) => resolveModel(read, key, model))
+  const namespaces = resolveNamespaces(read, Object.values(models))
   const { budget, server } = read
   return Object.freeze({
     file,
-    redis: redis ?? (read.redis?.url === undefined ? null : target(read.redis.url, read.redis.tls, name)),
+    redis: redis ?? resolveRedis(read, name, namespaces),
     prefix: read.prefix ?? '',
     version: String(read.version ?? DEFAULTS.version),
     tenantLabel: read.tenant?.label ?? null,
     env: env ?? read.env ?? DEFAULTS.env,
-    namespaces: resolveNamespaces(read, Object.values(models)),
+    namespaces,
     models,
     budget: budget ? Object.freeze({ maxKeys: budget.maxKeys ?? null, maxBytes: budget.maxMemory ?? null }) : null,
     server: server ? Object.freeze({ maxMemoryBytes: server.maxmemory ?? null, policy: server.policy ?? null }) : null,
     protect: Object.freeze([...(read.protect ?? [])]),
   })
-}
-
-function target(url: string, tls: NonNullable<ReadConfig['redis']>['tls'], from: string): RedisTarget {
-  const given = Object.entries(tls ?? {}).filter(([, value]) => value !== undefined)
-  return Object.freeze({ url, from, tls: given.length === 0 ? null : Object.freeze(Object.fromEntries(given)) })
 }
 
 /** Those declared, in their order, then the standard ones that a model uses without a declaration. */
@@ -114,6 +111,7 @@ function resolveNamespace({ defaults }: ReadConfig, name: string, namespace: Rea
     versionKey: namespace.versionKey ?? null,
     ...resolveLoading(namespace, defaults),
     l1: l1 === undefined || l1 === false ? null : resolveNear(l1 === true ? {} : l1),
+    redis: namespace.redis ?? 'default',
   })
 }
 

@@ -11,11 +11,22 @@ export interface Budget {
 }
 
 export interface RedisTarget {
-  /** with secrets: for the client only, never for output; `embedded` for a private server, never because of a file */
+  /** with secrets: for the client only, never for output; nodes of a Cluster and Sentinels are one URL too; `embedded` for a private server, never because of a file */
   url: string
   /** `cache.config.ts`, `--redis`, `CACHECTL_REDIS`, `CACHECTL_EMBEDDED`, `REDIS_URL` */
   from: string
   tls: { ca?: string; cert?: string; key?: string; servername?: string } | null
+  /** where there are several servers; `url` is then that of the one called `default` */
+  named?: NamedServers
+}
+
+/** Which server has which keys: those of a namespace are where the namespace says, all others on `default`. */
+export interface NamedServers {
+  /** all but `default`; an empty `url` is a variable that is not set */
+  others: Readonly<Record<string, RedisTarget>>
+  prefix: string
+  tenantLabel: string | null
+  namespaces: readonly { name: string; keyPattern: string | null; server: string }[]
 }
 
 export interface ResolvedNamespace {
@@ -39,6 +50,8 @@ export interface ResolvedNamespace {
   beta: number
   /** null: entries are not kept in the memory of processes */
   l1: { maxEntries: number; maxBytes: number } | null
+  /** the name of the server that holds its entries; `default` */
+  redis: string
 }
 
 export interface ResolvedList {

@@ -5,6 +5,7 @@ import { TARGET_WORDS } from '../core/target.ts'
 import { checkModels, STANDARD_NAMESPACES } from './model-rules.ts'
 import { patternsOverlap } from './overlap.ts'
 import type { Place } from './problems.ts'
+import { checkRedis } from './redis-servers.ts'
 import type { ReadConfig, ReadNamespace } from './schema.ts'
 
 export function checkRules(config: ReadConfig, root: Place): void {
@@ -12,7 +13,7 @@ export function checkRules(config: ReadConfig, root: Place): void {
     root.at('prefix').report('is missing', "write the first segment of all keys: `prefix: 'shop'`")
   if (config.tenant && config.tenant.label === undefined)
     root.at('tenant').at('label').report('is missing', "write what tenants are called in keys: `label: 'org'`")
-  checkRedis(config, root.at('redis'))
+  checkRedis(config, root)
   checkNames(config, root)
   for (const [name, namespace] of Object.entries(config.namespaces ?? {}))
     checkNamespace(config, name, namespace, root.at('namespaces').at(name))
@@ -23,16 +24,6 @@ export function checkRules(config: ReadConfig, root: Place): void {
   if (budget?.maxMemory && server?.maxmemory && budget.maxMemory > server.maxmemory) {
     root.at('budget').at('maxMemory').report('is more than the memory of the server (`server.maxmemory`)')
   }
-}
-
-function checkRedis({ redis }: ReadConfig, place: Place): void {
-  const { tls, url } = redis ?? {}
-  if (tls && url && /^(?:redis|valkey):/i.test(url))
-    place.at('tls').report('is set, but the URL is one without TLS', 'write rediss:// in the URL')
-  if (tls && (tls.cert === undefined) !== (tls.key === undefined))
-    place.at('tls').report('a client certificate needs both `cert` and `key`')
-  if (url === 'embedded')
-    place.report('a private server is never started because of a file', 'use `--redis embedded` or CACHECTL_EMBEDDED=1')
 }
 
 /** A bare word on the command line is a model, `org:7` a tenant, and the words of the grammar are themselves. */

@@ -20,6 +20,7 @@ import {
   ttl,
   wrong,
 } from './readers.ts'
+import { redis } from './redis-servers.ts'
 
 const LARGE = Number.MAX_SAFE_INTEGER
 
@@ -72,6 +73,7 @@ const namespace = object({
   key: text,
   versionKey: text,
   l1,
+  redis: text,
 })
 
 type Scalar = string | number | boolean | null
@@ -153,27 +155,6 @@ const model = object({
   warm,
   lists: record(checkName, list),
 })
-
-const pem: Reader<string> = (value, place) =>
-  text(value instanceof Uint8Array ? new TextDecoder().decode(value) : value, place)
-
-/** Undefined and '' are the variable that is not set: for whoever needs Redis to report. */
-const url: Reader<string> = (value, place) =>
-  typeof value === 'string' || value === undefined ? value || undefined : wrong(place, value, 'a URL')
-
-const redisObject = object(
-  { url, tls: object({ ca: pem, cert: pem, key: pem, servername: text }) },
-  Object.fromEntries(
-    ['cluster', 'sentinels', 'name', 'default', 'reports'].map((form) => [
-      form,
-      'Cluster, Sentinel and several servers are not supported yet: write `url`',
-    ]),
-  ),
-)
-
-const redis: Reader<NonNullable<ReturnType<typeof redisObject>>> = (value, place) => {
-  return isObject(value) ? redisObject(value, place) : { url: url(value, place), tls: undefined }
-}
 
 /** Letters, digits and `-`: the label ends at the `_` before the tenant's id. */
 const label: Reader<string> = (value, place) => {

@@ -20,11 +20,17 @@ export function showConfig(config: ResolvedConfig, redact: (url: string) => stri
   return { ok: true, config: plain(shown) as ConfigShowReport['config'] }
 }
 
-function showRedis({ url, from, tls }: RedisTarget, redact: (url: string) => string): object {
+function showRedis({ url, from, tls, named }: RedisTarget, redact: (url: string) => string): object {
   const hidden =
     tls &&
     Object.fromEntries(Object.entries(tls).map(([name, value]) => [name, name === 'servername' ? value : '(set)']))
-  return { url: url === 'embedded' ? url : redact(url), from, tls: hidden }
+  const shown = { url: url === 'embedded' ? url : redact(url), from, tls: hidden }
+  if (!named) return shown
+  const others = Object.entries(named.others).map(([name, other]) => [
+    name,
+    other.url === '' ? null : showRedis(other, redact),
+  ])
+  return { default: shown, ...Object.fromEntries(others) }
 }
 
 function showModel({ source, ttl, ...model }: ResolvedModel): object {

@@ -112,7 +112,7 @@ describe('a config that is wrong', () => {
       code: 'CONFIG_INVALID',
       message: [
         `${file} has 3 problems:`,
-        '  redis.x is no option; there are: url, tls',
+        '  redis.x is no option; there are: url, cluster, sentinels, name, username, password, database, sentinelUsername, sentinelPassword, tls',
         '  prefix "a:b" cannot be a name; begin with a letter; use letters, digits, `_`, `-` and `.`, at most 64 of them',
         "  defaults.ttl 300 is a bare number; write '300s' or '5m', or '300ms' for milliseconds",
       ].join('\n'),

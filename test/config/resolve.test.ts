@@ -65,6 +65,7 @@ describe('resolveConfig', () => {
       hardTimeoutMs: null,
       beta: 1,
       l1: null,
+      redis: 'default',
     })
     expect(Object.keys(config.namespaces)).toEqual(['detail'])
     expect(config.models.product).toEqual({
@@ -288,11 +289,33 @@ describe('problems', () => {
     [{ tenant: { label: 'my_org' } }, "tenant.label | holds `_`, which ends the label in keys | write 'my-org'"],
     [{ redis: 6379 }, 'redis | is a number, not a URL'],
     [{ redis: 'embedded' }, 'redis | a private server is never started because of a file'],
+    [{ redis: { cluster: [] } }, "redis.cluster | is empty | name a node or more: `['redis://a:7000']`"],
+    [{ redis: { cluster: [undefined] } }, 'redis.cluster[0] | is undefined'],
+    [{ redis: { sentinels: [], name: 'm' } }, 'redis.sentinels | is empty'],
+    [{ redis: { sentinels: ['a'] } }, 'redis.name | is missing | write what the Sentinels call the primary'],
+    [{ redis: { sentinels: [{ port: 1 }], name: 'm' } }, 'redis.sentinels[0].host | is missing'],
     [
-      { redis: { cluster: [] } },
-      'redis.cluster | is no option | Cluster, Sentinel and several servers are not supported yet',
+      { redis: { sentinels: [{ host: 'a', port: 0 }], name: 'm' } },
+      'redis.sentinels[0].port | 0 is not a whole number',
     ],
-    [{ redis: { sentinels: [] } }, 'redis.sentinels | is no option | Cluster, Sentinel'],
+    [{ redis: { url: 'redis://a', cluster: ['redis://b'] } }, 'redis | has `url` and `cluster` | leave one of them'],
+    [{ redis: { url: 'redis://a', password: 'x' } }, 'redis.password | is for Sentinels | write it in the URL'],
+    [{ redis: { sentinels: ['a'], name: 'm', username: 'u' } }, 'redis.password | is missing: there is a `username`'],
+    [{ redis: { default: 'redis://a', url: 'redis://b' } }, 'redis.url | is an option of one server, not a name'],
+    [{ redis: { default: 'redis://a', 're ports': 'redis://b' } }, 'redis["re ports"] | "re ports" cannot be a name'],
+    [{ redis: { default: 'redis://a', reports: 7 } }, 'redis.reports | is a number, not a URL'],
+    [
+      { redis: { default: 'redis://a', reports: { urll: 'x' } } },
+      'redis.reports.urll | is no option | did you mean `url`?',
+    ],
+    [
+      { redis: { default: 'redis://a', reports: 'redis://b' }, namespaces: { stats: { redis: 'report' } } },
+      "namespaces.stats.redis | `report` is no server of `redis` | did you mean 'reports'?",
+    ],
+    [
+      { redis: 'redis://a', namespaces: { stats: { redis: 'reports' } } },
+      'namespaces.stats.redis | `reports` is no server of `redis` | there is one server, without a name',
+    ],
     [{ redis: { url: 'redis://h', tls: { ca: 'x' } } }, 'redis.tls | is set, but the URL is one without TLS'],
     [{ redis: { url: 'rediss://h', tls: { cert: 'x' } } }, 'needs both `cert` and `key`'],
     [

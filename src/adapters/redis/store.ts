@@ -15,6 +15,8 @@ import type {
 import { Cluster, isSlotTable } from './cluster.ts'
 import { describeError } from './errors.ts'
 import { infoIdentity, serverInfo, sumInfo } from './info.ts'
+import { DEFAULT_SERVER } from './named-keys.ts'
+import { NamedStore } from './named-store.ts'
 import { countKeys, NodeLink, type NodeOptions, probeCommand } from './node-link.ts'
 import { type Place, placeOf } from './place.ts'
 import { closeWhenReadonly } from './primary-lane.ts'
@@ -27,7 +29,12 @@ export interface StoreOptions extends NodeOptions {
 
 /** @throws CachectlError REDIS_URL_INVALID; nothing is opened yet */
 export function openStore(target: RedisTarget, options: StoreOptions): Store {
-  return new ServerStore(target, options)
+  const store = new ServerStore(target, options)
+  if (!target.named) return store
+  const others = Object.entries(target.named.others).map(
+    ([name, other]) => [name, new ServerStore(other, options)] as const,
+  )
+  return new NamedStore(target.named, new Map<string, Store>([[DEFAULT_SERVER, store], ...others]))
 }
 
 /** A standalone server, the primary of a Sentinel set, or a Cluster: which of them, the URL or the server itself says. */
