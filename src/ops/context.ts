@@ -2,18 +2,19 @@
 
 import { openControl } from '../adapters/redis/control.ts'
 import { startServer } from '../adapters/redis/embedded.ts'
+import { parseServerUrl } from '../adapters/redis/server-url.ts'
 import { openStore } from '../adapters/redis/store.ts'
-import { parseRedisUrl } from '../adapters/redis/url.ts'
 import { requireRedis } from '../config/redis-target.ts'
 import type { RedisTarget, ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import type { Clock, Control, Emit, Random, Store } from '../ports.ts'
 
-export { redactUrl } from '../adapters/redis/url.ts'
+export { redactUrl } from '../adapters/redis/server-url.ts'
 
 /** Whether the URL can be one, without opening it. @throws CachectlError REDIS_URL_INVALID */
-export function checkTarget({ url, tls }: RedisTarget): void {
-  parseRedisUrl(url, tls)
+export function checkTarget({ url, tls, named }: RedisTarget): void {
+  parseServerUrl(url, tls)
+  for (const other of Object.values(named?.others ?? {})) if (other.url !== '') checkTarget(other)
 }
 
 export const CONNECT_TIMEOUT_MS = 5_000
