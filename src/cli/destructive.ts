@@ -5,9 +5,9 @@ import { CachectlError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { type Danger, judge } from '../core/safeguards.ts'
 import type { Pace } from '../ops/pace.ts'
+import { untilStopped } from '../ops/until-stopped.ts'
 import { type GlobalFlags, positiveInteger } from './flags.ts'
 import type { Session } from './session.ts'
-import { untilStopped } from './until-stopped.ts'
 
 export interface DestructiveFlags {
   dryRun?: boolean
@@ -41,6 +41,8 @@ export async function confirm(
   flags: DestructiveFlags & GlobalFlags,
   plan: { text: string; danger: Danger },
 ): Promise<void> {
+  // Whoever stopped it while it looked did not see the plan.
+  session.signal.throwIfAborted()
   const { danger } = plan
   const { stdin, stderrIsTty } = session.io
   const interactive = flags.input && stdin.isTTY === true && stderrIsTty

@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { Command, CommanderError, Option } from 'commander'
 import { CachectlError, type ExitCode } from '../core/errors.ts'
+import { untilStopped } from '../ops/until-stopped.ts'
 import { action, examples } from './command.ts'
 import { declareDoctor } from './declare/doctor.ts'
 import { declareEvict } from './declare/evict.ts'
@@ -14,7 +15,6 @@ import { declareVersion } from './declare/version.ts'
 import { addGlobalFlags, duration, instant, positiveInteger } from './flags.ts'
 import type { Io } from './io.ts'
 import { createSession, type Session } from './session.ts'
-import { untilStopped } from './until-stopped.ts'
 
 /** What a run that is to stop gets to end by itself: to be done with what is under way, and to report it. */
 const STOP_WITHIN_MS = 3_000
@@ -143,6 +143,7 @@ function addDaily(program: Command, session: Session): void {
     .option('--top <n>', 'groups shown; the rest are summed in one line', positiveInteger, 20)
     .option('--largest <n>', 'also list the largest keys', positiveInteger)
     .option('--age', 'read ages even where that touches LRU')
+    .option('--replica', 'count on a replica that is in step, where there is one')
     .option('--interval <duration>', 'also the hit rate over this time from now', duration)
     .action(action(session, async () => (await import('./commands/stats.ts')).statsCommand))
   program
@@ -158,6 +159,7 @@ function addDaily(program: Command, session: Session): void {
     )
     .option('--limit <n>', 'at most this many keys', positiveInteger)
     .option('--age', 'with the age of each entry; touches LRU where the server cannot avoid it')
+    .option('--replica', 'read from a replica that is in step, where there is one')
     .action(action(session, async () => (await import('./commands/keys.ts')).keysCommand))
   program
     .command('get <key>')

@@ -4,10 +4,10 @@ import type { ConfigReading, LoadedConfig, LoadOptions } from '../config/load.ts
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
 import { printable, safeJson } from '../core/printable.ts'
 import type { OpenedContext } from '../ops/context.ts'
+import { untilStopped } from '../ops/until-stopped.ts'
 import type { Emit } from '../ports.ts'
 import type { GlobalFlags } from './flags.ts'
 import { createOutput, type Io, type Output } from './io.ts'
-import { untilStopped } from './until-stopped.ts'
 
 const UNCAUGHT_HINT =
   "a client that the config opened may have failed by itself: listen to its errors, e.g. pool.on('error', () => {})"

@@ -121,7 +121,7 @@ function changeOfTarget(target: Target, tenant: string | null, config: ResolvedC
     case 'model':
       return changeOfModel(target, tenant, config)
     case 'key':
-      return changeOfKey(target, config)
+      return changeOfKey(target, tenant, config)
     case 'pattern':
       return null
   }
@@ -159,12 +159,14 @@ function changeOfModel(target: Target & { kind: 'model' }, tenant: string | null
   return rowsChange(context, [target.id], {}, placeOf)
 }
 
-/** In every version of the code that is registered. Null: not a key of cachectl, or one of which only a digest is known. */
-function changeOfKey(target: Target & { kind: 'key' }, config: ResolvedConfig): Change | null {
+/** In every version of the code that is registered. Null: not a key of cachectl, one of which only a digest is known, or of another tenant. */
+function changeOfKey(target: Target & { kind: 'key' }, tenant: string | null, config: ResolvedConfig): Change | null {
   const parsed = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }).parse(target.key)
   if (parsed === null || parsed.digest !== null) return null
-  const { namespace, subject, version, tenant, rest } = parsed
-  return { entries: [{ namespace, subject, version, tenant, rest }], fences: [subject] }
+  // Another tenant's entry is not meant.
+  if (tenant !== null && parsed.tenant !== tenant) return null
+  const { namespace, subject, version, rest } = parsed
+  return { entries: [{ namespace, subject, version, tenant: parsed.tenant, rest }], fences: [subject] }
 }
 
 /** The first pattern of `protect` that may match a key of the target; null: none. */

@@ -82,6 +82,10 @@ export function checkAim(
     return
   }
   for (const target of targets) {
+    if (target.kind === 'tenant' && tenant !== null && target.tenant !== tenant)
+      throw new CachectlError('USAGE', `\`${printable(target.text)}\` is not tenant ${printable(tenant)}`, {
+        hint: 'name the tenant once',
+      })
     const model = target.kind === 'model' ? config.models[target.model] : undefined
     if (model?.tenant && tenant === null && !allTenants)
       throw new CachectlError('USAGE', `\`${printable(target.text)}\` holds rows of tenants`, {

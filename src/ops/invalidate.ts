@@ -15,6 +15,7 @@ import type { Preview } from './preview.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { softenAction, spreadAction } from './soften.ts'
 import { type SweepAction, type SweepOptions, type Swept, sweep, unlinkAction } from './sweep.ts'
+import { untilStopped } from './until-stopped.ts'
 
 export interface InvalidateReport extends Omit<ReportBase, 'dryRun'>, Account {
   command: 'invalidate'
@@ -37,6 +38,9 @@ export interface InvalidateReport extends Omit<ReportBase, 'dryRun'>, Account {
   /** why it ended before its end */
   stopped: { code: string; message: string; hint: string } | null
 }
+
+/** Processes are told, and heard, for no longer than this by who was stopped. */
+const TOLD_WITHIN_MS = 1_000
 
 /** The plan, not executed. */
 export async function invalidateDryRun(context: OpenedContext, plan: InvalidatePlan): Promise<InvalidateReport> {
@@ -62,6 +66,8 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   })
   const changer = context.config === null ? null : await openChanger(context)
   try {
+    // Whoever stopped it by now meant that nothing be done.
+    context.signal.throwIfAborted()
     const done =
       options.how.kind === 'delete'
         ? await deleteKeys(context, changer, plan, pace)
@@ -131,25 +137,27 @@ async function deleteKeys(
     swept.push(entries)
   }
   const entries = blocked ? emptyAccount() : (swept.at(-1) as Swept).account
-  const walkedWhole = course.walked.length === 0 || (!blocked && (swept.at(-1) as Swept).complete)
+  const complete = swept.every((one) => one.complete)
   let failure: CachectlError | null = null
   const heard = async (announced: Promise<Acknowledged & { durationMs: number }> | null) =>
-    (await announced?.catch((thrown: unknown) => {
-      failure = asCachectlError(thrown)
-      return null
-    })) ?? null
+    announced === null
+      ? null
+      : untilStopped(announced, context.signal, TOLD_WITHIN_MS).catch((thrown: unknown) => {
+          failure ??= asCachectlError(thrown)
+          return null
+        })
   let acknowledged = await heard(told)
-  if (changer !== null && course.walked.length > 0 && entries.deleted + entries.alreadyGone > 0) {
-    // What matches went after the first announcement.
+  if (changer !== null && course.walked.length > 0) {
+    // What matches went after the first announcement. What was gone before the walk may still be in the memory of a process that has not heard of it.
     const again = await heard(changer.announce({ keys: [], stamps: [], bumped: false, pattern: patternOf(options) }))
     acknowledged = acknowledged === null || again === null ? again : merge(acknowledged, again)
   }
   return {
     account: addAccounts([account, entries]),
-    complete: swept.every(({ complete }) => complete),
+    complete,
     applied:
       failure === null &&
-      walkedWhole &&
+      (course.walked.length === 0 || complete) &&
       (acknowledged === null || acknowledged.lapsed || acknowledged.processes === acknowledged.of),
     acknowledged,
     swept,

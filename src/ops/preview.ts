@@ -41,10 +41,12 @@ const SAMPLES = 10
 /** Keys of each group whose size and header are read. */
 const LOOKED_AT = 200
 
-/** Ends early when the signal is aborted. @throws CachectlError */
+/** @throws CachectlError; why it was stopped, where it was */
 export async function preview(context: OperationContext, options: PreviewOptions): Promise<Preview> {
   const population = (await context.store.info()).keys
-  const { found, visited, spared, whole, groups, samples } = await look(context, options)
+  // What was seen says nothing of the rest where nobody knows how much that is.
+  const exact = options.exact || population === null
+  const { found, visited, spared, whole, groups, samples } = await look(context, { ...options, exact })
   const sample = whole || population === null ? null : { visited, population }
   const scale = sample === null || visited === 0 ? 1 : Math.max(1, sample.population / visited)
   const counted = { keys: found, bytes: 0, bytesSquared: 0, sized: 0 }
@@ -99,7 +101,8 @@ async function look(context: OperationContext, { decide, examine, exact }: Previ
     looked.whole = exact || performance.now() - startedMs < LOOK_FOR_MS
     if (!looked.whole) break
   }
-  looked.whole &&= !context.signal.aborted
+  // Half a look would be taken for all there is.
+  context.signal.throwIfAborted()
   looked.groups = table.finish().groups.map(({ identity: { group }, tally }) => ({
     group,
     keys: tally.keys,

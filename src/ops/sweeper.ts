@@ -113,13 +113,27 @@ class RunningSweeper implements Sweeper {
       try {
         const there = (await this.#context.store.call('EXISTS', key)) === 1
         this.#account.unknown--
-        if (there) this.#account.matched--
-        else this.#account.alreadyGone++
+        if (there) {
+          this.#account.matched--
+          this.#acted--
+        } else this.#account.alreadyGone++
       } catch (thrown) {
         this.#lost = keys.slice(index)
         throw thrown
       }
     }
+    this.#forget()
+  }
+
+  /** What was passed over is met again by the next walk. */
+  #forget(): void {
+    const account = this.#account
+    for (const part of ['protected', 'remaining', 'outdated', 'failed'] as const) {
+      account.matched -= account[part]
+      account[part] = 0
+    }
+    this.#spared.clear()
+    this.#problems.clear()
   }
 
   moved(): boolean {

@@ -99,7 +99,7 @@ describe('a destructive verb', () => {
       fc.property(someDanger, someConsent, (given, said) => {
         const verdict = judge(given, said)
         if (verdict.kind !== 'refuse') return
-        const next = { ...said }
+        const next: Consent = { ...said }
         for (const flag of verdict.flags) {
           const [name, value] = flag.split('=')
           if (name === '--yes') next.yes = true

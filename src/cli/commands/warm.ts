@@ -11,7 +11,7 @@ import { renderWarm } from '../../render/warm.ts'
 import type { Invocation } from '../command.ts'
 import { openProgress } from '../progress.ts'
 import type { Session } from '../session.ts'
-import { untilStopped } from '../until-stopped.ts'
+import { untilStopped } from '../../ops/until-stopped.ts'
 
 export interface WarmFlags {
   strategy?: Strategy
