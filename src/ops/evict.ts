@@ -55,11 +55,15 @@ async function evictQuota(
 ): Promise<Outcome> {
   const { quota } = planned
   // What was evicted before may have been of this quota too.
-  const touched = earlier.filter(({ row }) => row.evicted.keys > 0)
-  const disjoint = quota.namespace !== null && touched.every(({ row }) => row.namespace !== null)
+  const touched = plan.quotas.slice(0, earlier.length).flatMap((before, index) => {
+    const { evicted } = (earlier[index] as Outcome).row
+    return evicted.keys === 0 ? [] : [{ of: before.quota, evicted }]
+  })
+  const disjoint = touched.every(({ of }) => of.namespace !== null && quota.namespace !== null)
+  const within = quota.everything ? touched.filter(({ of }) => of.withinPrefix) : []
   const run: Running = {
     need: { left: { ...planned.excess }, given: nothing(), gone: nothing(), spared: 0 },
-    after: lessOf(planned.before, quota.everything ? touched.filter(({ row }) => row.namespace !== null) : []),
+    after: within.reduce((rest, { evicted }) => without(rest, evicted), planned.before),
     evicted: nothing(),
     outcome: { ...untouched(planned), account: emptyAccount() },
   }
@@ -112,11 +116,7 @@ async function evictLine(
   evicted.keys += account.deleted
   evicted.bytes += bytesOf(account.deleted)
   const left = account.deleted + account.alreadyGone
-  const { keys, bytes } = run.after
-  run.after = {
-    keys: Math.max(0, keys - left - gone.keys),
-    bytes: bytes === null ? null : Math.max(0, bytes - bytesOf(left) - gone.bytes),
-  }
+  run.after = without(without(run.after, gone), { keys: left, bytes: bytesOf(left) })
   const expired = { ...emptyAccount(), matched: gone.keys, alreadyGone: gone.keys }
   outcome.account = addAccounts([outcome.account, account, expired])
   outcome.problems = [...outcome.problems, ...problems]
@@ -133,9 +133,8 @@ function leave(account: Account, keys: number): void {
   account.remaining += keys
 }
 
-function lessOf(before: Occupied, others: readonly Outcome[]): Occupied {
-  const gone = (of: keyof Extent) => others.reduce((sum, { row }) => sum + row.evicted[of], 0)
-  return { keys: before.keys - gone('keys'), bytes: before.bytes === null ? null : before.bytes - gone('bytes') }
+function without({ keys, bytes }: Occupied, gone: Extent): Occupied {
+  return { keys: Math.max(0, keys - gone.keys), bytes: bytes === null ? null : Math.max(0, bytes - gone.bytes) }
 }
 
 function least(a: Extent, b: Extent): Extent {
