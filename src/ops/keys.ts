@@ -4,6 +4,7 @@ import { printable } from '../core/printable.ts'
 import type { Target } from '../core/target.ts'
 import type { Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
+import { type ReadFrom, readFrom } from './read-from.ts'
 import { scan } from './scan.ts'
 import { wantedKeys } from './wanted-keys.ts'
 
@@ -18,6 +19,10 @@ export interface KeysOptions {
   age: boolean
   /** stops after so many; null: all */
   limit: number | null
+  /** reads from replicas where there are some in step */
+  replica: boolean
+  /** told which server the keys of each master come from, where replicas are asked for */
+  onReadFrom?: (from: ReadFrom) => void
 }
 
 export interface KeyRow {
@@ -51,6 +56,10 @@ export async function* keys(context: OperationContext, options: KeysOptions): As
     signal,
     probe,
     noTouch: options.age,
+    replica: options.replica,
+    opened: async (master, lane) => {
+      if (options.replica) options.onReadFrom?.(await readFrom(context, master, lane))
+    },
     ...(wanted === null ? {} : { wanted }),
   })) {
     const nowMs = context.clock.now()

@@ -3,6 +3,7 @@ import type { ResolvedConfig } from '../config/resolved.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode } from '../core/errors.ts'
 import { lockKey } from '../core/key.ts'
 import { RELEASE } from '../core/lease-script.ts'
+import { escapeGlob } from '../core/pattern.ts'
 import { printable, unprintable } from '../core/printable.ts'
 import type { Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
@@ -141,7 +142,7 @@ export function lockStart(config: ResolvedConfig | null): Buffer {
 async function findLocks({ store, signal }: OperationContext, start: Buffer): Promise<Buffer[]> {
   const keys = new Map<string, Buffer>()
   const wanted = (key: Buffer): boolean => start.equals(key.subarray(0, start.length))
-  for await (const page of scan(store, { signal, wanted }))
+  for await (const page of scan(store, { signal, wanted, match: `${escapeGlob(start.toString())}*` }))
     for (const key of page.keys) keys.set(key.toString('latin1'), Buffer.from(key))
   return [...keys.values()]
 }

@@ -1,7 +1,7 @@
 // The walk over all keys: SCAN on every master, pipelined with what is asked about the keys, and paced so that no call holds the server up.
 import { CachectlError } from '../core/errors.ts'
 import { isErrorReply } from '../core/reply.ts'
-import type { Lane, Page, Reply, Store } from '../ports.ts'
+import type { Lane, Master, Page, Reply, Store } from '../ports.ts'
 
 /** One SCAN is to take less than this on the server: half of the 5 ms that no call may take, as tables are not even. */
 const SLOW_CALL_MS = 2.5
@@ -21,6 +21,10 @@ export interface ScanOptions {
   limit?: number | null
   /** asks the server that reads on this connection leave the LRU and LFU clocks alone */
   noTouch?: boolean
+  /** reads from replicas where there are some in step */
+  replica?: boolean
+  /** told of the connection to each master, or to its replica, before the first page comes from it */
+  opened?: (master: Master, lane: Lane) => Promise<void>
   /** a glob that the server looks at, so that no other key is sent; `wanted` still decides */
   match?: string
   /** keys to ask about; default: all */
@@ -55,8 +59,9 @@ export async function* scan(store: Store, options: ScanOptions): AsyncGenerator<
   const limit = Math.ceil((options.limit ?? Number.POSITIVE_INFINITY) / masters.length)
   for (const [index, master] of masters.entries()) {
     if (options.signal.aborted) return
-    const lane = await master.lane({ noTouch: options.noTouch ?? false })
+    const lane = await master.lane({ noTouch: options.noTouch ?? false, replica: options.replica ?? false })
     try {
+      await options.opened?.(master, lane)
       yield* scanMaster(lane, index, store, { ...options, limit })
     } finally {
       lane.close()

@@ -32,6 +32,7 @@ describe('keys', () => {
       details: false,
       age: false,
       limit: null,
+      replica: false,
       ...options,
     })) {
       expect(page.length).toBeGreaterThan(0)
@@ -103,6 +104,7 @@ describe('keys', () => {
       details: true,
       age: false,
       limit: null,
+      replica: false,
     })) {
       seen += page.length
       stop.abort()

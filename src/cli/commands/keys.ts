@@ -3,8 +3,10 @@ import { asCachectlError, CachectlError } from '../../core/errors.ts'
 import { printable, safeJson } from '../../core/printable.ts'
 import { formatCount } from '../../core/units.ts'
 import { keys } from '../../ops/keys.ts'
+import type { ReadFrom } from '../../ops/read-from.ts'
 import { beginReport } from '../../ops/report-base.ts'
 import { renderKeys } from '../../render/keys.ts'
+import { readFromText } from '../../render/read-from.ts'
 import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 import { parseTargets } from '../targets.ts'
@@ -12,6 +14,7 @@ import { parseTargets } from '../targets.ts'
 export interface KeysFlags {
   limit?: number
   age?: boolean
+  replica?: boolean
 }
 
 export async function keysCommand(session: Session, { args, flags }: Invocation<KeysFlags>): Promise<void> {
@@ -22,12 +25,26 @@ export async function keysCommand(session: Session, { args, flags }: Invocation<
   const age = flags.age ?? false
   const details = format !== 'table' || age || flags.verbose === true
   const report = await beginReport(context)
+  const replica = flags.replica ?? false
+  const sources: ReadFrom[] = []
+  const onReadFrom = (from: ReadFrom): void => {
+    sources.push(from)
+    session.note(readFromText(from))
+  }
+  const ended = (complete = true) => (replica ? { ...report(complete), readFrom: sources } : report(complete))
   let found = 0
   if (format === 'json') {
     await out.write('{"command":"keys","keys":[')
-    session.failureJson = (error) => closing({ ...report(false), error })
+    session.failureJson = (error) => closing({ ...ended(false), error })
   }
-  for await (const rows of keys(context, { ...targets, details, age, limit: flags.limit ?? null })) {
+  for await (const rows of keys(context, {
+    ...targets,
+    details,
+    age,
+    limit: flags.limit ?? null,
+    replica,
+    onReadFrom,
+  })) {
     const lines = rows.map((row) => safeJson(row))
     if (format === 'ndjson') await out.write(`${lines.join('\n')}\n`)
     else if (format === 'json') await out.write(`${found > 0 ? ',' : ''}\n${lines.join(',\n')}`)
@@ -36,7 +53,7 @@ export async function keysCommand(session: Session, { args, flags }: Invocation<
     if (out.closed) return
   }
   if (signal.aborted) throw stoppedAfter(found, asCachectlError(signal.reason))
-  if (format === 'json') await out.write(`${closing(report())}\n`)
+  if (format === 'json') await out.write(`${closing(ended())}\n`)
   if (found === 0) session.note(`no key matches ${printable(args.join(' '))}; see what is there with: cachectl stats`)
 }
 
