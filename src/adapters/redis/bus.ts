@@ -7,6 +7,7 @@ import { CachectlError } from '../../core/errors.ts'
 import type { Bus, BusListener } from '../../ports.ts'
 import { connectTo } from './client.ts'
 import { describeError } from './errors.ts'
+import { serverOfKeys } from './named-keys.ts'
 import { type Place, placeOf } from './place.ts'
 
 export interface BusOptions {
@@ -24,7 +25,32 @@ const RETRY_MS = [50, 100, 200, 400, 500]
 
 /** Connects behind the caller's back, at once and again; failures go to the listener. */
 export function openBus(target: RedisTarget, options: BusOptions, listener: BusListener): Bus {
-  return new RedisBus(target, options, listener)
+  const { named } = target
+  if (!named) return new RedisBus(target, options, listener)
+  const main = new RedisBus(target, { ...options, tracking: false }, listener)
+  // What is said on the other servers only wakes who waits for a load there, and who waits looks again all the same: their loss is nobody's concern.
+  const quiet: BusListener = {
+    connected: () => {},
+    lost: () => {},
+    invalidated: () => {},
+    message: (channel, payload) => listener.message(channel, payload),
+  }
+  const aside = { ...options, channels: [], tracking: false }
+  const others = Object.entries(named.others).map(([name, other]) => [name, new RedisBus(other, aside, quiet)] as const)
+  return joinBuses(main, new Map(others), serverOfKeys(named))
+}
+
+/** Announcements go over the bus of `default`; other channels are where their keys are. */
+function joinBuses(main: Bus, others: ReadonlyMap<string, Bus>, serverOf: (channel: string) => string): Bus {
+  const busOf = (channel: string): Bus => others.get(serverOf(channel)) ?? main
+  return {
+    subscribe: (channel) => busOf(channel).subscribe(channel),
+    unsubscribe: (channel) => busOf(channel).unsubscribe(channel),
+    ping: () => main.ping(),
+    close() {
+      for (const bus of [main, ...others.values()]) bus.close()
+    },
+  }
 }
 
 class RedisBus implements Bus {

@@ -1,6 +1,5 @@
 // Several named servers as one store: each command goes to the server that its keys belong to, each walk over the masters of all.
 import type { NamedServers } from '../../config/resolved.ts'
-import { isErrorReply } from '../../core/reply.ts'
 import type {
   CommandArgument,
   Lane,
@@ -11,6 +10,7 @@ import type {
   ServerInfo,
   Store,
 } from '../../ports.ts'
+import { Joined, splitCommand } from './command-keys.ts'
 import { describeError } from './errors.ts'
 import { sumInfo } from './info.ts'
 import { DEFAULT_SERVER, serverOfKeys } from './named-keys.ts'
@@ -25,7 +25,6 @@ export class NamedStore implements Store {
   readonly #servers: ReadonlyMap<string, Server>
   readonly #default: Store
   readonly #serverOf: (key: CommandArgument) => string
-  #shared: Promise<Lane> | null = null
   #distinct: Promise<readonly Server[]> | null = null
 
   /** @param stores by name, `default` first */
@@ -95,17 +94,17 @@ export class NamedStore implements Store {
   }
 
   async call(...args: readonly CommandArgument[]): Promise<Reply> {
-    const lane = await this.#sharedLane()
-    const page = lane.page()
-    page.add(...args)
-    const [reply = null] = await lane.run(page)
-    if (isErrorReply(reply)) throw describeError(reply, 'one of the named servers')
-    return reply
+    const split = splitCommand(args, this.#serverOf)
+    if ('error' in split) throw describeError(split, `the servers ${[...this.#servers.keys()].join(', ')}`)
+    const joined = new Joined(split.join)
+    const asked = split.parts.map(async (part) =>
+      joined.add(part, await this.#server(part.place).store.call(...part.args)),
+    )
+    await Promise.all(asked)
+    return joined.reply
   }
 
   async close(): Promise<void> {
-    const shared = await this.#shared?.catch(() => null)
-    shared?.close()
     for (const { store } of this.#servers.values()) await store.close()
   }
 
@@ -114,22 +113,18 @@ export class NamedStore implements Store {
   }
 
   #route(options: LaneOptions): Route<string, Server> {
-    const server = (name: string): Server => this.#servers.get(name) as Server
     return {
       endpoint: [...this.#servers.keys()].join(', '),
       placeOf: this.#serverOf,
-      where: (name) => server(name ?? DEFAULT_SERVER),
+      where: (name) => this.#server(name),
       open: ({ store }) => store.lane(options),
       redirect: () => null,
       refresh: async () => {},
     }
   }
 
-  async #sharedLane(): Promise<Lane> {
-    const lane = await this.#shared?.catch(() => null)
-    if (lane && !lane.closed) return lane
-    this.#shared = this.lane()
-    return this.#shared
+  #server(name: string | null): Server {
+    return this.#servers.get(name ?? DEFAULT_SERVER) as Server
   }
 
   /** Two names may lead to one and the same database, on a developer's machine say: it is walked and counted once. */

@@ -21,9 +21,7 @@ export interface Place {
 export function placeOf(target: RedisTarget): Place {
   const address = parseServerUrl(target.url, target.tls)
   if (address.kind === 'sentinel') return sentinelPlace(address, target)
-  return address.nodes.length === 1 && !knownNodes.has(target)
-    ? nodePlace(address.nodes[0], target.tls)
-    : nodesPlace(address.nodes, target)
+  return nodesPlace(address.nodes, target)
 }
 
 /** A URL may name one node of a Cluster, and that one may go: the others are remembered for as long as the target itself. */
