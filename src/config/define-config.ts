@@ -168,6 +168,19 @@ export interface RedisSentinelOptions {
   tls?: TlsOptions
 }
 
+export interface ServerOptions {
+  /** of each server; `'0b'`: no limit */
+  maxmemory?: Size
+  /** what goes when it is full: allkeys-lru for a cache alone, volatile-lru where others share the server */
+  policy?: MaxmemoryPolicy
+  /** keys that are looked at for each one that is evicted (maxmemory-samples); Redis has 5, 10 is close to the exact order */
+  samples?: number
+  /** whether memory is freed in the background (the five lazyfree-lazy-… together) */
+  lazyfree?: boolean
+  /** what it keeps on disk: snapshots (`'rdb'`), a log of writes (`'aof'`); a cache alone needs `'none'` */
+  persistence?: 'none' | 'rdb' | 'aof' | 'rdb+aof'
+}
+
 /** A config, and the names in it. */
 export interface Config<
   Models extends string = string,
@@ -187,8 +200,8 @@ export interface Config<
   models?: Readonly<Record<Models, ModelOptions<NoInfer<Namespaces> | StandardNamespace, NoInfer<Models>>>>
   /** of all keys under the prefix together */
   budget?: BudgetOptions
-  /** what the server is meant to be set to */
-  server?: { maxmemory?: Size; policy?: MaxmemoryPolicy }
+  /** what the server is meant to be set to: `policy check` compares, `policy apply` sets */
+  server?: ServerOptions
   /** globs of keys that nothing here ever deletes */
   protect?: readonly string[]
   /** `'production'`: destructive commands ask for the typed prefix always (`'development'`) */

@@ -71,9 +71,14 @@ function resolve(read: ReadConfig, { name, file, redis, env }: ResolveOptions): 
     namespaces,
     models,
     budget: budget ? Object.freeze({ maxKeys: budget.maxKeys ?? null, maxBytes: budget.maxMemory ?? null }) : null,
-    server: server ? Object.freeze({ maxMemoryBytes: server.maxmemory ?? null, policy: server.policy ?? null }) : null,
+    server: server ? resolveServer(server) : null,
     protect: Object.freeze([...(read.protect ?? [])]),
   })
+}
+
+function resolveServer(server: NonNullable<ReadConfig['server']>): NonNullable<ResolvedConfig['server']> {
+  const { maxmemory = null, policy = null, samples = null, lazyfree = null, persistence = null } = server
+  return Object.freeze({ maxMemoryBytes: maxmemory, policy, samples, lazyfree, persistence })
 }
 
 /** Those declared, in their order, then the standard ones that a model uses without a declaration. */

@@ -1,5 +1,6 @@
 // The config past validation: every default filled in, every unit in milliseconds or bytes, frozen. What the rest of the program reads.
 import type { EvictionPolicy } from '../core/eviction.ts'
+import type { WantedServer } from '../core/server-policy.ts'
 import type { Row, Source } from '../ports.ts'
 
 export type { EvictionPolicy } from '../core/eviction.ts'
@@ -129,6 +130,7 @@ export interface ResolvedConfig {
   namespaces: Readonly<Record<string, ResolvedNamespace>>
   models: Readonly<Record<string, ResolvedModel>>
   budget: { maxKeys: number | null; maxBytes: number | null } | null
-  server: { maxMemoryBytes: number | null; policy: string | null } | null
+  /** null: the config says nothing of it */
+  server: WantedServer | null
   protect: readonly string[]
 }

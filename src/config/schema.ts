@@ -1,4 +1,5 @@
 // The options of a config: what each may be. The types of the same options, with what they mean, are in define-config.ts.
+import { PERSISTENCE } from '../core/server-policy.ts'
 import type { Row, Source } from '../ports.ts'
 import type { Place } from './problems.ts'
 import {
@@ -185,6 +186,9 @@ export const schema = object({
       'volatile-random',
       'volatile-ttl',
     ),
+    samples: integer(1, 64),
+    lazyfree: flag,
+    persistence: oneOf(...PERSISTENCE),
   }),
   protect: array(text),
   env: oneOf('production', 'development'),

@@ -181,7 +181,13 @@ describe('resolveConfig', () => {
     })
     expect(config.models.category?.version).toBe('3')
     expect(config.budget).toEqual({ maxKeys: null, maxBytes: 512 * 1024 ** 2 })
-    expect(config.server).toEqual({ maxMemoryBytes: 2 * 1024 ** 3, policy: 'volatile-lru' })
+    expect(config.server).toEqual({
+      maxMemoryBytes: 2 * 1024 ** 3,
+      policy: 'volatile-lru',
+      samples: null,
+      lazyfree: null,
+      persistence: null,
+    })
   })
 
   it('is frozen, names without a prototype', () => {
@@ -323,6 +329,12 @@ describe('problems', () => {
       'budget.maxMemory | is more than the memory of the server',
     ],
     [{ server: { policy: 'lru' } }, 'server.policy | "lru" is none of'],
+    [{ server: { samples: 0 } }, 'server.samples | 0 is not a whole number from 1 to 64'],
+    [{ server: { lazyfree: 'yes' } }, 'server.lazyfree | is text, not `true` or `false`'],
+    [
+      { server: { persistence: 'rbd' } },
+      'server.persistence | "rbd" is none of none, rdb, aof, rdb+aof | did you mean \'rdb\'?',
+    ],
     [{ protect: ['*'.repeat(3).replaceAll('*', '*a').repeat(10)] }, 'protect[0] | '],
     [{ protect: [''] }, 'protect[0] | is empty'],
     [{ protect: 'bull:*' }, 'protect | is text, not an array'],
