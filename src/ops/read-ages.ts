@@ -20,18 +20,18 @@ export interface AgesRead {
   allowed: boolean
 }
 
-/** `touch`: read even where that makes the sampled keys look used. Lookups are added to `lookups`. */
+/** `touch`: read even where that makes the sampled keys look used; `replica`: from replicas where there are some in step. Lookups are added to `lookups`. */
 export async function readAges(
   context: OperationContext,
   groups: readonly Group[],
-  touch: boolean,
+  { touch, replica }: { touch: boolean; replica: boolean },
   lookups: Lookups,
 ): Promise<AgesRead> {
   const sampled = groups.filter((group) => group.tally.sample !== null && group.tally.sample.keys.length > 0)
   const read: AgesRead = { ages: new Map(), headersRead: 0, allowed: true }
   if (sampled.length === 0) return read
   for (const [index, master] of (await context.store.masters()).entries()) {
-    const lane = await master.lane({ noTouch: true })
+    const lane = await master.lane({ noTouch: true, replica })
     try {
       if (!lane.noTouch && !touch) return { ...read, allowed: false }
       for (const { identity, tally } of sampled) {

@@ -3,15 +3,16 @@ import { diagnose, type Health } from '../core/diagnose.ts'
 import { createGroupTable, type Group, type GroupBy } from '../core/groups.ts'
 import { type StatsGroup, type StatsServer, type Summary, summarise } from '../core/stats.ts'
 import type { Target } from '../core/target.ts'
-import { formatCount } from '../core/units.ts'
 import type { RedisIdentity, ServerInfo } from '../ports.ts'
 import type { OperationContext } from './context.ts'
-import { createKeyCounter, type KeyCounter, type LargestKey } from './count-keys.ts'
+import { createKeyCounter, type KeyCounter, type LargestKey, type Lookups } from './count-keys.ts'
 import { type HitRates, readHitRates } from './hit-rates.ts'
 import { AGE_SAMPLE, type AgesRead, readAges } from './read-ages.ts'
+import { type ReadFrom, readFrom } from './read-from.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
-import { scan } from './scan.ts'
+import { type ScannedPage, scan } from './scan.ts'
 import { collectFacts } from './stats-facts.ts'
+import { notesOf } from './stats-notes.ts'
 import { describeServer, rateNow } from './stats-server.ts'
 import { wantedKeys } from './wanted-keys.ts'
 
@@ -20,6 +21,8 @@ export const MOST_KEYS_COUNTED = 100_000
 export const SAMPLE_KEYS = 20_000
 export const DEFAULT_TOP = 20
 export const DEFAULT_BY: readonly GroupBy[] = ['namespace', 'model']
+
+const NO_AGES: AgesRead = { ages: new Map(), headersRead: 0, allowed: true }
 
 export type StatsMode = { kind: 'auto' } | { kind: 'full' } | { kind: 'sample'; keys: number }
 
@@ -38,6 +41,8 @@ export interface StatsOptions {
   age: boolean
   /** measures the hit rate over this time at least; null: not */
   intervalMs: number | null
+  /** keys are counted on replicas where there are some in step */
+  replica?: boolean
 }
 
 /** `complete` false: stopped before the end; what was seen until then is told as a sample. */
@@ -53,6 +58,8 @@ export interface StatsReport extends ReportBase {
   total: StatsGroup
   /** cachectl's own data beside the entries */
   control: { keys: number; bytes: number | null }
+  /** where keys were counted, of each master; null where no replica was asked for. The figures of the server are those of the primary. */
+  readFrom: ReadFrom[] | null
   largest: LargestKey[]
   health: Health
   scan: {
@@ -82,6 +89,9 @@ export interface Counted {
   ages: AgesRead
   /** null: there is no config, and so no prefix */
   rates: HitRates | null
+  readFrom: ReadFrom[]
+  /** lookups of this run on the servers that `info` speaks of */
+  ownLookups: Lookups
   method: 'full' | 'sample'
   complete: boolean
   visited: number
@@ -99,7 +109,8 @@ export async function stats(context: OperationContext, options: StatsOptions): P
   const infoAtMs = clock.now()
   const counted = await count(context, options, redis, before)
   const { lookups } = counted.counter
-  const now = options.intervalMs === null ? null : await rateNow(context, options.intervalMs, infoAtMs, before, lookups)
+  const { intervalMs } = options
+  const now = intervalMs === null ? null : await rateNow(context, intervalMs, infoAtMs, before, counted.ownLookups)
   const { groups, total, control } = counted.summary
   return {
     command: 'stats',
@@ -112,6 +123,7 @@ export async function stats(context: OperationContext, options: StatsOptions): P
     groups,
     total,
     control,
+    readFrom: options.replica ? counted.readFrom : null,
     largest: counted.counter.largest.slice(0, options.largest),
     health: diagnose(
       collectFacts({
@@ -147,9 +159,12 @@ function sampleSize(mode: StatsMode, keys: number | null): number | null {
   return mode.kind === 'full' || keys === null || keys <= MOST_KEYS_COUNTED ? null : SAMPLE_KEYS
 }
 
-async function count(
+/**
+ * One walk over the keys, and what came of it. `watch` is told each page, whose replies are those to MEMORY USAGE and PTTL of each key. @throws CachectlError
+ */
+export async function count(
   context: OperationContext,
-  options: StatsOptions,
+  options: StatsOptions & { watch?: (page: ScannedPage) => void; readsAges?: boolean },
   redis: RedisIdentity,
   info: ServerInfo,
 ): Promise<Counted> {
@@ -163,6 +178,9 @@ async function count(
   const counter = createKeyCounter({ table, by: options.by, largest: options.largest, random: context.random })
   const wanted = wantedKeys(options.targets, config, options.tenant)
   const rates = await readHitRates(context, options, counter.lookups)
+  const ratesLookups = { ...counter.lookups }
+  const replica = options.replica ?? false
+  const from: ReadFrom[] = []
   const total = limit ?? population
   emit({ event: 'start', task: 'stats', unit: 'keys', total })
 
@@ -171,17 +189,25 @@ async function count(
   for await (const page of scan(store, {
     signal,
     limit,
+    replica,
+    opened: async (master, lane) => {
+      if (replica) from.push(await readFrom(context, master, lane))
+    },
     probe: (probes, key) => counter.probe(probes, key),
     ...(wanted === null ? {} : { wanted }),
   })) {
     visited += page.visited
     if (page.callMs !== null) slowestCallMs = Math.max(slowestCallMs ?? 0, page.callMs)
     counter.count(page)
+    options.watch?.(page)
     emit({ event: 'progress', task: 'stats', done: visited, total })
   }
   const complete = !signal.aborted
   const { groups, control } = table.finish()
-  const ages = await readAges(context, groups, options.age, counter.lookups)
+  const ages =
+    options.readsAges === false
+      ? NO_AGES
+      : await readAges(context, groups, { touch: options.age, replica }, counter.lookups)
   // A walk that was cut short saw a random part of the keys.
   const cutShort = (limit !== null && visited >= limit) || !complete
   const sample =
@@ -199,36 +225,13 @@ async function count(
     summary,
     ages,
     rates,
+    readFrom: from,
+    // Replicas count for themselves.
+    ownLookups: from.length > 0 && from.every((one) => one.replica !== null) ? ratesLookups : counter.lookups,
     method: sample !== null ? 'sample' : 'full',
     complete,
     visited,
     slowestCallMs,
     durationMs,
   }
-}
-
-function notesOf(
-  redis: RedisIdentity,
-  { ages, complete, counter, method, rates, summary, visited }: Counted,
-): string[] {
-  const notes: string[] = []
-  if (!complete) notes.push(`stopped after ${visited} keys: the figures are those of what was seen until then`)
-  if (method === 'sample' && redis.mode === 'cluster')
-    notes.push(
-      'in a Cluster SCAN goes slot by slot, so its first keys are no random sample: the estimates have no known error',
-    )
-  if (!ages.allowed)
-    notes.push(
-      'ages are unknown: this server cannot read headers without making keys look used (Redis 7.2 can); --age reads them all the same',
-    )
-  if (counter.unsized > 0 && summary.total.bytes !== null)
-    notes.push(
-      `the server refused to tell the size of ${counter.unsized} keys: they are taken to be like the others of their group`,
-    )
-  if (rates !== null && rates.refused !== null) notes.push(`hit rates of groups are unknown: ${rates.refused}`)
-  if (rates !== null && rates.unplaced > 0)
-    notes.push(
-      `${formatCount(rates.unplaced)} reads of the last hour are in no group: their processes had too many tenants or subjects to tell apart`,
-    )
-  return notes
 }

@@ -7,6 +7,7 @@ import type { StatsGroup } from '../core/stats.ts'
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
 import type { StatsReport } from '../ops/stats.ts'
 import { type Column, layOut } from './columns.ts'
+import { readFromText } from './read-from.ts'
 
 export interface RenderOptions {
   /** a chalk instance; level 0 paints nothing */
@@ -23,6 +24,7 @@ export function renderStats(report: StatsReport, { paint, widthColumns }: Render
   return `${[
     heading(report, paint),
     serverLine(report),
+    ...(report.readFrom ?? []).map(readFromText),
     figures(report, paint),
     ...rateNow(report),
     '',

@@ -77,6 +77,7 @@ const report: StatsReport = {
   ],
   total: group('(all)', 1247, { noTtlKeys: 12, ttl: ttl(241_000, { 1: 1000, 9: 235 }) }),
   control: { keys: 2, bytes: 200 },
+  readFrom: null,
   largest: [],
   health: { status: 'healthy', findings: [] },
   scan: {

@@ -17,6 +17,7 @@ export interface StatsFlags {
   largest?: number
   age?: boolean
   interval?: number
+  replica?: boolean
 }
 
 export async function statsCommand(session: Session, { args, flags }: Invocation<StatsFlags>): Promise<void> {
@@ -34,6 +35,7 @@ export async function statsCommand(session: Session, { args, flags }: Invocation
     largest: flags.largest ?? 0,
     age: flags.age ?? false,
     intervalMs: flags.interval ?? null,
+    replica: flags.replica ?? false,
   })
   progress.end()
   if (!report.complete) session.exit(session.stoppedBy())
