@@ -3,6 +3,7 @@ import { asCachectlError, CachectlError } from '../core/errors.ts'
 import { createOrder, type EvictionOrder, type EvictionPolicy } from '../core/eviction.ts'
 import { createRanking, type Ranking } from '../core/ranking.ts'
 import type { OperationContext } from './context.ts'
+import { createPlaces } from './evict-places.ts'
 import { createProber, type Probed, type Prober } from './evict-probe.ts'
 import type { Quota } from './evict-quotas.ts'
 import { scan } from './scan.ts'
@@ -65,7 +66,7 @@ export async function measure(
   const { store, clock, signal, emit } = context
   const prober = createProber(quotas.flatMap((quota) => options.policiesOf(quota)))
   const counters = createCounters(quotas, options, context.random)
-  const places = createPlaces(quotas)
+  const places = createPlaces(quotas, context.config)
   const startedAtMs = clock.now()
   let visited = 0
   let protectedKeys = 0
@@ -100,38 +101,6 @@ export async function measure(
 function stopped(reason: unknown): CachectlError {
   const { code, message } = asCachectlError(reason)
   return new CachectlError(code, `${message}, while keys were measured: nothing more was evicted`)
-}
-
-interface Place {
-  quotas: number[]
-  spared: boolean
-}
-
-/** Of which quotas a key is. What `wanted` says yes to is asked for in the same order. */
-function createPlaces(quotas: readonly Quota[]): { wanted(key: Buffer): boolean; next(): Place } {
-  let waiting: Place[] = []
-  let at = 0
-  return {
-    wanted(key) {
-      const place: Place = { quotas: [], spared: false }
-      for (const [index, { decide }] of quotas.entries()) {
-        const decision = decide(key)
-        if (decision === 'pass') continue
-        place.quotas.push(index)
-        if (decision === 'protect') place.spared = true
-      }
-      if (place.quotas.length === 0) return false
-      waiting.push(place)
-      return true
-    },
-    next() {
-      const place = waiting[at++] as Place
-      if (at < 4096) return place
-      waiting = waiting.slice(at)
-      at = 0
-      return place
-    },
-  }
 }
 
 interface Counter {

@@ -118,7 +118,7 @@ function planQuotas({ quotas, atMs }: Measurement): PlannedQuota[] {
   const planned: PlannedQuota[] = []
   for (const measured of quotas) {
     const { quota, keys, bytes } = measured
-    const gone = quota.everything ? planned.filter((before) => before.quota.withinPrefix) : []
+    const gone = quota.place === 'prefix' ? planned.filter((before) => before.quota.place === 'namespace') : []
     const sum = (of: keyof Extent) => gone.reduce((total, { line }) => total + (line?.[of] ?? 0), 0)
     const excess = excessOf(quota, { keys: keys - sum('keys'), bytes: (bytes ?? 0) - sum('bytes') })
     const line = lineOf(measured, excess)

@@ -38,8 +38,8 @@ export interface Quota {
   declared: boolean
   /** `all`, or a pattern that matches everything */
   everything: boolean
-  /** entries of which are also of the quota of the whole prefix */
-  withinPrefix: boolean
+  /** `namespace`: its entries, of all tenants, are also of the `prefix`; `other`: only `decide` says what is of it */
+  place: 'namespace' | 'prefix' | 'other'
   decide: Decide
 }
 
@@ -63,11 +63,13 @@ export function quotasOf(options: QuotaOptions, config: ResolvedConfig | null): 
     })
   if (targets.length > 0) checkAim({ ...options, byTag: false }, config)
   const given = targets.length > 0 ? targets : limits === null ? declaredTargets(config) : [ALL]
-  const quotas = given.map((target) => quotaOf(target, options, config))
+  const distinct = new Map(given.map((target) => [target.text, target]))
+  const quotas = [...distinct.values()].map((target) => quotaOf(target, options, config))
   return quotas.sort((a, b) => Number(a.everything) - Number(b.everything))
 }
 
-const ALL: Target = { kind: 'all', text: 'all' }
+/** Everything under the prefix. */
+export const ALL: Target = { kind: 'all', text: 'all' }
 
 function declaredTargets(config: ResolvedConfig | null): Target[] {
   const namespaces = Object.values(config?.namespaces ?? {}).filter(({ budget }) => budget !== null)
@@ -98,7 +100,8 @@ function quotaOf(target: Target, options: QuotaOptions, config: ResolvedConfig |
     aim: { maxKeys: scaled(maxKeys), maxBytes: scaled(maxBytes) },
     declared: options.limits === null,
     everything: isEverything({ targets: [target], tenant, foreign }, config),
-    withinPrefix: of !== undefined && of.format === 'envelope',
+    place:
+      tenant !== null ? 'other' : target.kind === 'all' ? 'prefix' : of?.format === 'envelope' ? 'namespace' : 'other',
     decide: decideFor({ targets: [target], tenant, foreign }, config),
   }
 }

@@ -60,7 +60,7 @@ async function evictQuota(
     return evicted.keys === 0 ? [] : [{ of: before.quota, evicted }]
   })
   const disjoint = touched.every(({ of }) => of.namespace !== null && quota.namespace !== null)
-  const within = quota.everything ? touched.filter(({ of }) => of.withinPrefix) : []
+  const within = quota.place === 'prefix' ? touched.filter(({ of }) => of.place === 'namespace') : []
   const run: Running = {
     need: { left: { ...planned.excess }, given: nothing(), gone: nothing(), spared: 0 },
     after: within.reduce((rest, { evicted }) => without(rest, evicted), planned.before),
