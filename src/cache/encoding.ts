@@ -42,18 +42,3 @@ export function encode(
   const { bytes, sizeBytes } = encoder(value, { createdAtMs, freshUntilMs, deltaMs, sourceVersion })
   return { bytes, sizeBytes, ttlMs: ttlMs === null ? null : ttlMs + graceMs, createdAtMs, freshUntilMs }
 }
-
-/**
- * Whether a fresh entry is made anew before its end: so early that one process in expectation does, the likelier the longer it took to make (XFetch:
- * Vattani, Chierichetti, Lowenstein, "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015). The chance with `t` left is exp(-t / (beta delta)).
- */
-export function refreshesEarly(
-  { freshUntilMs, deltaMs }: { freshUntilMs: number | null; deltaMs: number },
-  beta: number,
-  nowMs: number,
-  random: Random,
-): boolean {
-  if (freshUntilMs === null || beta === 0 || deltaMs === 0) return false
-  // 1 - random() is in (0, 1]: its logarithm is finite
-  return nowMs - deltaMs * beta * Math.log(1 - random()) >= freshUntilMs
-}

@@ -1,9 +1,9 @@
 // Reading through: what is there and good is given, what is missing is loaded once, what is stale is given while it is made anew.
+import { refreshesEarly } from '../core/early-refresh.ts'
 import { CachectlError } from '../core/errors.ts'
 import { copyValue } from '../core/shared-value.ts'
 import type { ControlMirror } from './control-mirror.ts'
 import { placeId } from './control-mirror.ts'
-import { refreshesEarly } from './encoding.ts'
 import { loadUnleased } from './filling.ts'
 import { type Arrived, createFlights, type Flight, mayShare } from './flights.ts'
 import type { Found, Kernel, LoadMany, Place, Policy } from './kernel.ts'

@@ -1,6 +1,7 @@
 // Times of entries: early refresh as XFetch has it, and jitter.
 import { describe, expect, test } from 'vitest'
-import { encode, refreshesEarly } from '../../src/cache/encoding.ts'
+import { encode } from '../../src/cache/encoding.ts'
+import { refreshesEarly } from '../../src/core/early-refresh.ts'
 import { decodeHeader } from '../../src/core/entry.ts'
 import { randomFromSeed, seed } from '../seed.ts'
 
