@@ -84,7 +84,9 @@ async function evictQuota(
   } catch (thrown) {
     outcome.stopped = asCachectlError(thrown)
   }
-  if (!isMet(need)) leave(outcome.account, (planned.line?.keys ?? 0) - outcome.account.matched)
+  // What was handed over when it stopped may never have been sent.
+  if (outcome.stopped !== null || !isMet(need))
+    leave(outcome.account, (planned.line?.keys ?? 0) - outcome.account.matched)
   return { ...outcome, row: rowOf(planned, run.after, run.evicted, need.spared) }
 }
 
