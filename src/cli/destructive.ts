@@ -21,15 +21,18 @@ export interface DestructiveFlags {
 
 const MAX_PERCENT = 50
 
-/** Adds -n, -y, --confirm, --max-percent, --max-keys (but where that is a limit of the command's own), --rate. */
-export function addDestructiveFlags(command: Command, { maxKeys = true }: { maxKeys?: boolean } = {}): Command {
+/** Adds -n, -y, --confirm, --max-percent, --max-keys (but where that is a limit of the command's own), --rate (but where there is no walk). */
+export function addDestructiveFlags(
+  command: Command,
+  { maxKeys = true, paced = true }: { maxKeys?: boolean; paced?: boolean } = {},
+): Command {
+  if (paced) command.option('--rate <n>', 'keys a second, or max; otherwise as the server and its replicas bear', rate)
   if (maxKeys) command.option('--max-keys <n>', 'refuse to touch more keys than this', positiveInteger)
   return command
     .option('-n, --dry-run', 'say what would be done; change nothing')
     .option('-y, --yes', 'do not ask')
     .option('--confirm <name>', 'names what is meant, where --yes is not enough: the prefix')
     .option('--max-percent <n>', 'refuse to touch more of the database than this (50)', percent)
-    .option('--rate <n>', 'keys a second, or max; otherwise as the server and its replicas bear', rate)
 }
 
 /**

@@ -6,7 +6,7 @@ import { formatBytes, formatCount } from './units.ts'
 export interface Resident {
   /** `BullMQ`, `shop`, `other keys`, or a glob of `protect` */
   name: string
-  kind: NeighbourKind | 'cache' | 'protected' | 'other'
+  kind: NeighbourKind | 'cache' | 'control' | 'protected' | 'other'
   keys: number
   withoutTtl: number
   /** null where the server does not say */
@@ -38,6 +38,7 @@ const LOSS: Readonly<Record<Resident['kind'], string>> = {
   protected: 'the config protects them from cachectl, and nothing protects them from the server',
   other: 'what that breaks only their owner knows',
   cache: '',
+  control: '',
 }
 
 const KINDS: Readonly<Record<Resident['kind'], string>> = {
@@ -48,6 +49,7 @@ const KINDS: Readonly<Record<Resident['kind'], string>> = {
   protected: ' (protect)',
   other: '',
   cache: ' (this cache)',
+  control: ' (its control data)',
 }
 
 export function residentName({ name, kind }: Pick<Resident, 'name' | 'kind'>): string {
@@ -56,7 +58,7 @@ export function residentName({ name, kind }: Pick<Resident, 'name' | 'kind'>): s
 
 /** Who is there besides the cache. */
 export function neighboursOf(residents: readonly Resident[]): Resident[] {
-  return residents.filter(({ kind, keys }) => kind !== 'cache' && keys > 0)
+  return residents.filter(({ kind, keys }) => kind !== 'cache' && kind !== 'control' && keys > 0)
 }
 
 /** What is good and what is dangerous about it, the worst first. */
@@ -84,12 +86,12 @@ function allkeysEffects({ policy, residents, otherDatabases }: PolicySituation):
   return [
     ...neighbours.map((one) =>
       warning(
-        `${residentName(one)}: any of its ${formatCount(one.keys)} keys may be evicted, with or without a TTL: ${LOSS[one.kind]}`,
+        `${residentName(one)}: any of its ${keysText(one.keys)} may be evicted, with or without a TTL: ${LOSS[one.kind]}`,
       ),
     ),
     ...others.map(({ database, keys }) =>
       warning(
-        `database ${database}: any of its ${formatCount(keys)} keys may be evicted: the policy is the server's, not the database's`,
+        `database ${database}: any of its ${keysText(keys)} may be evicted: the policy is the server's, not the database's`,
       ),
     ),
     ok(
@@ -109,28 +111,29 @@ function volatileEffects({ policy, residents, otherDatabases }: PolicySituation)
   for (const one of residents) {
     const { kind, keys, withoutTtl } = one
     const withTtl = keys - withoutTtl
-    if (keys === 0) continue
+    // Control data is small and has no TTL where it is to stay.
+    if (keys === 0 || kind === 'control') continue
     if (kind === 'cache') {
       if (withoutTtl > 0)
         effects.push(
           warning(
-            `${residentName(one)}: ${formatCount(withoutTtl)} of ${formatCount(keys)} keys have no TTL and are never evicted: \`cachectl expire all --from-config --missing-only\` gives them one`,
+            `${residentName(one)}: ${formatCount(withoutTtl)} of ${keysText(keys)} have no TTL and are never evicted: \`cachectl expire all --from-config --missing-only\` gives them one`,
           ),
         )
-      else effects.push(ok(`${residentName(one)}: all of its ${formatCount(keys)} keys have a TTL, and may be evicted`))
+      else effects.push(ok(`${residentName(one)}: all of its ${keysText(keys)} have a TTL, and may be evicted`))
     } else if (withTtl > 0)
       effects.push(
         warning(
-          `${residentName(one)}: ${formatCount(withTtl)} of ${formatCount(keys)} keys have a TTL and may be evicted: ${LOSS[kind]}`,
+          `${residentName(one)}: ${formatCount(withTtl)} of ${keysText(keys)} have a TTL and may be evicted: ${LOSS[kind]}`,
         ),
       )
-    else effects.push(ok(`${residentName(one)}: none of its ${formatCount(keys)} keys has a TTL, so none is evicted`))
+    else effects.push(ok(`${residentName(one)}: none of its ${keysText(keys)} has a TTL, so none is evicted`))
   }
   for (const { database, keys, withoutTtl } of otherDatabases)
     if (keys > withoutTtl)
       effects.push(
         warning(
-          `database ${database}: ${formatCount(keys - withoutTtl)} of ${formatCount(keys)} keys have a TTL and may be evicted, too`,
+          `database ${database}: ${formatCount(keys - withoutTtl)} of ${keysText(keys)} have a TTL and may be evicted, too`,
         ),
       )
   return effects
@@ -147,8 +150,19 @@ function* limitEffects({ policy, maxMemoryBytes, usedBytes, residents }: PolicyS
   if (policy === 'noeviction') yield warning(`${head}: writes fail at once, until so much is deleted`)
   else {
     const keys = keysOf(over, residents)
-    yield warning(`${head}: so much is evicted at once${keys === null ? '' : `, about ${formatCount(keys)} keys`}`)
+    yield warning(`${head}: so much is evicted at once${keys === null ? '' : `, about ${keysText(keys)}`}`)
   }
+}
+
+/** What it means that a server keeps less on disk than before. */
+export function diskEffects(residents: readonly Resident[]): Effect[] {
+  const neighbours = neighboursOf(residents)
+  if (neighbours.length === 0) return [ok('less is kept on disk: after a restart the cache may begin cold')]
+  return neighbours.map((one) =>
+    warning(
+      `${residentName(one)}: less is kept on disk, and a restart may lose its ${keysText(one.keys)}: ${LOSS[one.kind]}`,
+    ),
+  )
 }
 
 /** 0: within it. */
@@ -163,6 +177,10 @@ export function keysOf(bytes: number, residents: readonly Resident[]): number | 
   const keys = sized.reduce((sum, one) => sum + one.keys, 0)
   const total = sized.reduce((sum, one) => sum + (one.bytes ?? 0), 0)
   return total === 0 ? null : Math.min(keys, Math.ceil((bytes / total) * keys))
+}
+
+export function keysText(keys: number): string {
+  return `${formatCount(keys)} ${keys === 1 ? 'key' : 'keys'}`
 }
 
 function warning(text: string): Effect {

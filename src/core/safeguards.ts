@@ -13,6 +13,8 @@ export interface Danger {
   keys: number | null
   /** of the database, 0 to 1; null: unknown */
   share: number | null
+  /** what else asks for the name to be typed, as a part of a sentence */
+  because?: string
 }
 
 /** What was said to it. */
@@ -40,7 +42,7 @@ const FEW_KEYS = 100
 /** Limits hold whoever says yes. What takes everything, or runs in production, needs its name typed; the rest a yes. */
 export function judge(danger: Danger, consent: Consent): Verdict {
   const { typed, keys } = danger
-  const severe = danger.everything || danger.production
+  const severe = isSevere(danger)
   if (consent.confirm !== null && consent.confirm !== typed)
     return refuse(`--confirm=${consent.confirm} is not what this is about: ${typed}`, danger, consent)
   if (keys !== null && consent.maxKeys !== null && keys > consent.maxKeys)
@@ -54,13 +56,17 @@ export function judge(danger: Danger, consent: Consent): Verdict {
   if (severe) {
     if (consent.confirm === typed) return { kind: 'go' }
     if (consent.interactive && !consent.yes) return { kind: 'ask', typed }
-    const why = danger.everything ? 'it takes everything' : "the config says `env: 'production'`"
+    const why = danger.everything ? 'it takes everything' : (danger.because ?? "the config says `env: 'production'`")
     return refuse(`${why}, so ${typed} must be named`, danger, consent)
   }
   if (consent.yes || consent.confirm === typed) return { kind: 'go' }
   return consent.interactive
     ? { kind: 'ask', typed: null }
     : refuse('nobody can be asked: this is no terminal', danger, consent)
+}
+
+function isSevere({ everything, production, because }: Danger): boolean {
+  return everything || production || because !== undefined
 }
 
 function exceedsShare({ keys, share }: Danger, { maxPercent }: Consent): boolean {
@@ -71,7 +77,7 @@ function exceedsShare({ keys, share }: Danger, { maxPercent }: Consent): boolean
 function refuse(reason: string, danger: Danger, consent: Consent): Verdict {
   const flags: string[] = []
   // What was named wrongly stands in the command, and a yes would not mend it.
-  if (danger.everything || danger.production || consent.confirm !== null) {
+  if (isSevere(danger) || consent.confirm !== null) {
     if (consent.confirm !== danger.typed) flags.push(`--confirm=${danger.typed}`)
   } else if (!consent.yes) flags.push('--yes')
   if (danger.keys !== null && consent.maxKeys !== null && danger.keys > consent.maxKeys)
