@@ -5,7 +5,7 @@ import { openBus } from '../../../src/adapters/redis/bus.ts'
 import { openStore, type StoreOptions } from '../../../src/adapters/redis/store.ts'
 import { slotOf } from '../../../src/core/key-slot.ts'
 import { isErrorReply } from '../../../src/core/reply.ts'
-import type { CommandArgument, Lane, LaneOptions, Reply, Store } from '../../../src/ports.ts'
+import type { CommandArgument, Lane, Reply, Store } from '../../../src/ports.ts'
 import { randomFromSeed, seed } from '../../seed.ts'
 import { type ClusterNode, startCluster, type TestCluster } from '../../topologies.ts'
 
@@ -214,7 +214,8 @@ describe('slots that move', () => {
       ['UNLINK', moved],
     )
     expect(replies).toEqual([1, 1, 1])
-    expect(String(await to.call('INFO', 'commandstats'))).toContain('cmdstat_unlink:calls=2,')
+    // Without that it would be one.
+    expect(String(await to.call('INFO', 'commandstats'))).toMatch(/cmdstat_unlink:calls=[23],/)
     expect(await ask(lane, ['EXISTS', moved, stays])).toEqual([0])
     await cluster.moveKeys(slot, to)
     await cluster.endMove(slot, to)
