@@ -1,4 +1,5 @@
 // Runs the loader, and writes what it gave under the leases that were taken before (docs/contract.md, "Filling an entry").
+import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeEntry, type TagStamp } from '../core/entry.ts'
 import { filledChannel, leaseKey, stampKey, stampLogKey } from '../core/key.ts'
 import { FILL_LEASED } from '../core/lease-script.ts'
@@ -159,38 +160,40 @@ function tagsOf(
 }
 
 /** Not waited for: what this process asks next goes over the same connection, behind it. */
-function fill(context: LeadContext, { key, place, flight }: Lead, { bytes, ttlMs }: Encoded): void {
-  const { link, config, counters, near, report, deadlineMs } = context
+function fill(context: LeadContext, lead: Lead, encoded: Encoded): void {
+  const { counters, report } = context
   // What this process holds of it is older.
-  near?.drop({ keys: [key], stamps: [], bumped: false, pattern: null })
-  link
-    .run((page) => {
-      const args = [
-        key,
-        leaseKey(config.prefix, key),
-        flight.token,
-        bytes,
-        ttlMs ?? '',
-        filledChannel(config.prefix, key),
-      ]
-      page.add('EVAL', FILL_LEASED, 2, ...args)
-    }, deadlineMs)
-    .then((replies) => {
-      const [reply = null] = replies
-      // Its slot is on the way to another server, the lease is on one side and the place of the entry on the other.
-      const moving = isErrorReply(reply) && reply.code === 'TRYAGAIN'
-      const failed = moving ? null : failedReply(replies)
-      if (moving || failed) release(context, [{ key, flight }])
-      if (failed) {
-        if (isReplica(failed)) link.distrust(failed)
-        throw failed
-      }
-      counters.count(reply === 1 ? 'set' : 'refused', place)
-    })
+  context.near?.drop({ keys: [lead.key], stamps: [], bumped: false, pattern: null })
+  fillLeased(context, lead, encoded)
+    .then((written) => counters.count(written ? 'set' : 'refused', lead.place))
     .catch((error) => {
-      counters.count('error', place)
+      counters.count('error', lead.place)
       report(error)
     })
+}
+
+/** While its slot moves to another server, entry and lease may be on two of them; that is soon over, and the lease holds. */
+const MOVING_TRIES = 50
+const MOVING_PAUSE_MS = 20
+
+async function fillLeased(context: LeadContext, lead: Lead, { bytes, ttlMs }: Encoded): Promise<boolean> {
+  const { link, config, deadlineMs, closing } = context
+  const { key, flight } = lead
+  const keys = [key, leaseKey(config.prefix, key)]
+  const args = [flight.token, bytes, ttlMs ?? '', filledChannel(config.prefix, key)]
+  for (let tries = 1; ; tries++) {
+    const replies = await link.run((page) => page.add('EVAL', FILL_LEASED, 2, ...keys, ...args), deadlineMs)
+    const [reply = null] = replies
+    if (isErrorReply(reply) && reply.code === 'TRYAGAIN' && tries < MOVING_TRIES) {
+      await sleep(MOVING_PAUSE_MS, undefined, { signal: closing, ref: false })
+      continue
+    }
+    const failed = failedReply(replies)
+    if (failed === null) return reply === 1
+    release(context, [lead])
+    if (isReplica(failed)) link.distrust(failed)
+    throw failed
+  }
 }
 
 /** A stamp lives at least as long as any entry that holds it. */

@@ -63,6 +63,8 @@ const REWRITES = {
       return command[0] === 'UNLINK' && !serving ? NOTHING : command
     }
   },
+  /** what must be done one after the other goes to several servers at once */
+  'in one write': () => unchanged,
   /** copies in memory are trusted whatever became of the connection that tells of invalidations */
   'deaf L1': () => unchanged,
 } satisfies Record<string, () => Rewrite>
@@ -82,6 +84,7 @@ export function mutateLane(lane: Lane, mutant: MutantName): Lane {
       const page = lane.page()
       const add = page.add.bind(page)
       page.add = (...command) => add(...rewrite(command))
+      if (mutant === 'in one write') Object.defineProperty(page, 'scattered', { value: false })
       return page
     },
     run: (page) => lane.run(page),

@@ -38,10 +38,10 @@ export interface Commands {
   last(plans: readonly Plan[]): Promise<History>
   /** So many callers at once of one entry, whose load takes so long, and names the tag; how often it was loaded here. */
   stampede(trial: number, callers: number, loadMs: number, tag?: string): Promise<{ loads: number; values: number }>
-  /** One read, whose load takes so long. */
-  read(trial: number, loadMs: number): Promise<Answer>
-  /** Changes the source and invalidates. */
-  write(trial: number): Promise<{ status: string; version: number; tookMs: number }>
+  /** One read, whose load takes so long, and names the tag. */
+  read(trial: number, loadMs: number, tag?: string): Promise<Answer>
+  /** Changes the source and invalidates: the entry, or the tag. */
+  write(trial: number, tag?: string): Promise<{ status: string; version: number; tookMs: number }>
   /** Bumps the subject of the trial. */
   bump(trial: number): Promise<string>
   /** Reads of this tenant for so long, each of what the tenants share by name; how many gave another tenant's value. */
@@ -157,21 +157,23 @@ const commands: Commands = {
     const found = await Promise.all(Array.from({ length: callers }, call))
     return { loads, values: found.filter(({ value }) => (value as { of: number }).of === trial).length }
   },
-  async read(trial, loadMs) {
+  async read(trial, loadMs, tag) {
     const { cache, truth } = part()
     const startMs = monotonicMs()
-    const { tier, value } = await cache.load(placeOf({ trial, kind: 'key' }), POLICY, async () => {
+    const { tier, value } = await cache.load(placeOf({ trial, kind: 'key' }), POLICY, async (control) => {
       const version = await truth.read(trial)
+      if (tag !== undefined) control.stamps([`tag:${tag}`])
       await pause(loadMs)
       return { of: trial, version }
     })
     return { value, tier, tookMs: monotonicMs() - startMs }
   },
-  async write(trial) {
+  async write(trial, tag) {
     const { cache, truth } = part()
     const version = await truth.write(trial)
     const startMs = monotonicMs()
-    const { status } = await cache.invalidate({ entries: [placeOf({ trial, kind: 'key' })] })
+    const change = tag === undefined ? { entries: [placeOf({ trial, kind: 'key' })] } : { stamps: [`tag:${tag}`] }
+    const { status } = await cache.invalidate(change)
     return { status, version, tookMs: monotonicMs() - startMs }
   },
   async bump(trial) {
