@@ -1,6 +1,7 @@
 // What the health table judges by, out of a finished count.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import type { ConfigFacts, Facts } from '../core/diagnose.ts'
+import { NOTHING_KNOWN } from '../core/findings/facts.ts'
 import type { Group } from '../core/groups.ts'
 import { numberField } from '../core/info-text.ts'
 import { printable } from '../core/printable.ts'
@@ -20,8 +21,21 @@ export interface FactSources {
 
 export function collectFacts({ config, redis, info, counted, now, tellsEveryModel }: FactSources): Facts {
   const { total } = counted.summary
+  return {
+    ...serverFacts(redis, info, now),
+    keys: total.keys,
+    noTtlKeys: total.noTtlKeys,
+    bytesKnown: total.bytes !== null,
+    largest: counted.counter.largest[0] ?? null,
+    config: config === null ? null : configFacts(config, counted, tellsEveryModel),
+  }
+}
+
+/** Without a look at any key. */
+export function serverFacts(redis: RedisIdentity, info: ServerInfo, now: RateNow | null): Facts {
   const stalePercent = numberField(info.fields, 'expired_stale_perc')
   return {
+    ...NOTHING_KNOWN,
     usedMemoryBytes: info.usedMemoryBytes,
     maxMemoryBytes: info.maxMemoryBytes,
     systemMemoryBytes: numberField(info.fields, 'total_system_memory'),
@@ -39,12 +53,6 @@ export function collectFacts({ config, redis, info, counted, now, tellsEveryMode
     maxClients: numberField(info.fields, 'maxclients'),
     failedSaves: failedSaves(info.fields),
     replica: redis.role === 'replica',
-    keys: total.keys,
-    noTtlKeys: total.noTtlKeys,
-    bytesKnown: total.bytes !== null,
-    largest: counted.counter.largest[0] ?? null,
-    config: config === null ? null : configFacts(config, counted, tellsEveryModel),
-    checked: {},
   }
 }
 
