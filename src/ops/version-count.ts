@@ -1,40 +1,23 @@
 // One walk that counts entries by the generation and the version of the code that they are of.
 import { currentVersion } from '../core/code-version.ts'
 import { deadGenerationOf, type Generation, generationsOf } from '../core/dead-generation.ts'
-import { criticalValue, estimateGroup, type SampleSize } from '../core/estimate.ts'
 import { createKeys, isControlKey, scopeField } from '../core/key.ts'
-import type { RedisIdentity, Reply } from '../ports.ts'
+import type { RedisIdentity } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { scan } from './scan.ts'
 import { MOST_KEYS_COUNTED, SAMPLE_KEYS } from './stats.ts'
 import { type RawVersions, rawVersions } from './version-raw.ts'
 import { requireConfig, type VersionState } from './version-state.ts'
-
-/** Of keys of one generation or version. */
-export interface KeyCount {
-  keys: number
-  /** keys whose size is known, their bytes, the squares of those */
-  sized: number
-  bytes: number
-  bytesSquared: number
-  noTtl: number
-  /** of keys with a TTL, and where there are none 0 */
-  longestTtlMs: number
-}
-
-/** As reports tell it. */
-export interface CountedKeys {
-  keys: number
-  /** null where the server does not say */
-  bytes: number | null
-  /** plus or minus; null where keys were counted */
-  error: { keys: number; bytes: number | null } | null
-  noTtlKeys: number
-  /** null: none has a TTL, or there are none */
-  longestTtlMs: number | null
-  /** ISO 8601, UTC: when the last of them has expired; null: never, because some have no TTL, or there are none */
-  drainedAt: string | null
-}
+import {
+  addKey,
+  type CountedKeys,
+  type KeyCount,
+  type Measure,
+  measureOf,
+  newCount,
+  type Teller,
+  teller,
+} from './version-tally.ts'
 
 export interface VersionCount {
   method: 'full' | 'sample'
@@ -111,61 +94,6 @@ export async function countVersions(
 /** The keys of a Cluster lie in tables by slot: the first ones are no sample. */
 function sampleLimit(population: number | null, { mode }: RedisIdentity): number | null {
   return mode === 'cluster' || population === null || population <= MOST_KEYS_COUNTED ? null : SAMPLE_KEYS
-}
-
-/** What MEMORY USAGE and PTTL said; null: gone meanwhile. */
-export interface Measure {
-  bytes: number | null
-  /** null: none */
-  ttlMs: number | null
-}
-
-function measureOf(size: Reply | undefined, pttl: Reply | undefined): Measure | null {
-  if (pttl === -2 || (size === null && typeof pttl !== 'number')) return null
-  return {
-    bytes: typeof size === 'number' && size > 0 ? size : null,
-    ttlMs: typeof pttl === 'number' && pttl >= 0 ? pttl : null,
-  }
-}
-
-export function newCount(): KeyCount {
-  return { keys: 0, sized: 0, bytes: 0, bytesSquared: 0, noTtl: 0, longestTtlMs: 0 }
-}
-
-export function addKey(count: KeyCount, { bytes, ttlMs }: Measure): void {
-  count.keys++
-  if (bytes !== null) {
-    count.sized++
-    count.bytes += bytes
-    count.bytesSquared += bytes * bytes
-  }
-  if (ttlMs === null) count.noTtl++
-  else count.longestTtlMs = Math.max(count.longestTtlMs, ttlMs)
-}
-
-export type Teller = (count: KeyCount | undefined) => CountedKeys
-
-function teller(sample: SampleSize | null, nowMs: number, groups: number): Teller {
-  const z = criticalValue(groups)
-  return (count = newCount()) => {
-    const { keys, bytes, error } = sample === null ? exact(count) : estimateGroup(count, sample, z)
-    const scale = count.keys === 0 ? 1 : keys / count.keys
-    const longestTtlMs = count.keys > count.noTtl ? count.longestTtlMs : null
-    const drains = count.noTtl === 0 && longestTtlMs !== null
-    return {
-      keys,
-      bytes,
-      error,
-      noTtlKeys: Math.round(count.noTtl * scale),
-      longestTtlMs,
-      drainedAt: drains ? new Date(nowMs + longestTtlMs).toISOString() : null,
-    }
-  }
-}
-
-function exact({ keys, sized, bytes }: KeyCount): Pick<CountedKeys, 'keys' | 'bytes' | 'error'> {
-  if (keys === 0) return { keys: 0, bytes: 0, error: null }
-  return { keys, bytes: sized === 0 ? null : Math.round((bytes / sized) * keys), error: null }
 }
 
 function createBins() {

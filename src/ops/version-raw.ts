@@ -1,11 +1,10 @@
 // Versions of raw namespaces, which are numbers under keys of other software (`versionKey`): which there are, what is written under which, and their bump.
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { CachectlError } from '../core/errors.ts'
+import { asCachectlError, CachectlError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { compileRawKey, type RawKey, rawKeyParts, spellVersionKey } from '../core/raw-key.ts'
-import { isErrorReply } from '../core/reply.ts'
-import type { Reply, Store } from '../ports.ts'
-import { addKey, type CountedKeys, type KeyCount, type Measure, newCount, type Teller } from './version-count.ts'
+import type { Store } from '../ports.ts'
+import { addKey, type CountedKeys, type KeyCount, type Measure, newCount, type Teller } from './version-tally.ts'
 
 /** One version, of a namespace, or of one subject or tenant in it. */
 export interface RawVersion {
@@ -26,6 +25,8 @@ export interface RawVersions {
   /** an entry of a raw namespace with a `versionKey`, or such a key itself */
   knows(key: Buffer): boolean
   count(key: Buffer, measure: Measure): void
+  /** Whose version an entry is of, and which; null: it is no such entry. */
+  placeOf(key: Buffer): { versionKey: string; version: string } | null
   /** Reads what the version keys hold that were met. @throws CachectlError */
   readVersions(store: Store): Promise<void>
   readonly found: readonly RawVersion[]
@@ -35,6 +36,8 @@ export interface RawVersions {
 
 /** Version keys that are told apart. */
 const MOST_VERSIONS = 10_000
+/** Versions of one of them under which keys are counted. */
+const MOST_COUNTED = 1_000
 const PAGE = 500
 
 interface Reader {
@@ -59,37 +62,35 @@ export function rawVersions(config: ResolvedConfig): RawVersions {
     found.set(versionKey, made)
     return made
   }
+  const placeOf = (key: Buffer) => {
+    for (const { namespace, versionKey, entry } of readers) {
+      const parts = isText(key) ? entry(key) : null
+      if (parts === null || !spells(versionKey, parts)) continue
+      // Of the subject's version, not of what else stands in the key.
+      const named = rawKeyParts(versionKey)
+      const [subject, tenant] = [named.has('subject') ? parts.subject : null, named.has('tenant') ? parts.tenant : null]
+      const owner = { ...parts, subject, tenant }
+      return { namespace, owner, versionKey: spellVersionKey(versionKey, parts), version: parts.version ?? '' }
+    }
+    return null
+  }
   return {
     knows: (key) => readers.some(({ entry, version }) => entry(key) !== null || version(key) !== null),
     count(key, measure) {
       for (const reader of readers) {
         const parts = reader.version(key)
-        if (parts !== null) at(reader.namespace, parts, key.toString('utf8'))
-        const entry = parts === null ? reader.entry(key) : null
-        if (entry === null) continue
-        // Of the subject's version, not of what else stands in the key.
-        const named = rawKeyParts(reader.versionKey)
-        const owner = {
-          ...entry,
-          subject: named.has('subject') ? entry.subject : null,
-          tenant: named.has('tenant') ? entry.tenant : null,
-        }
-        const version = at(reader.namespace, owner, spellVersionKey(reader.versionKey, entry))
-        if (version === null) return
-        const name = entry.version ?? ''
-        const counted = version.counts.get(name) ?? newCount()
-        version.counts.set(name, counted)
-        return addKey(counted, measure)
+        if (parts !== null && isText(key)) at(reader.namespace, parts, key.toString('utf8'))
       }
+      const place = placeOf(key)
+      const version = place === null ? null : at(place.namespace, place.owner, place.versionKey)
+      if (place === null || version === null) return
+      if (version.counts.size >= MOST_COUNTED && !version.counts.has(place.version)) return
+      const counted = version.counts.get(place.version) ?? newCount()
+      version.counts.set(place.version, counted)
+      addKey(counted, measure)
     },
-    async readVersions(store) {
-      const all = [...found.values()]
-      const replies = await getAll(
-        store,
-        all.map(({ versionKey }) => versionKey),
-      )
-      for (const [index, version] of all.entries()) Object.assign(version, readVersion(replies[index] ?? null))
-    },
+    placeOf,
+    readVersions: (store) => readAll(store, [...found.values()]),
     get found() {
       return [...found.values()]
     },
@@ -113,27 +114,39 @@ function readersOf({ namespaces }: ResolvedConfig): Reader[] {
   })
 }
 
-async function getAll(store: Store, keys: readonly string[]): Promise<Reply[]> {
-  const replies: Reply[] = []
-  if (keys.length === 0) return replies
-  const lane = await store.lane({ noTouch: true })
-  try {
-    for (let start = 0; start < keys.length; start += PAGE) {
-      const page = lane.page()
-      for (const key of keys.slice(start, start + PAGE)) page.add('GET', key)
-      replies.push(...(await lane.run(page)))
-    }
-  } finally {
-    lane.close()
-  }
-  return replies
+/** Keys of other software may be any bytes; what is no text cannot be named by its parts. */
+function isText(key: Buffer): boolean {
+  return Buffer.from(key.toString('utf8')).equals(key)
 }
 
-function readVersion(reply: Reply): Pick<RawVersion, 'value' | 'problem'> {
-  if (isErrorReply(reply)) return { value: null, problem: printable(reply.error) }
-  if (reply === null) return { value: null, problem: null }
-  const value = String(reply)
-  return { value, problem: isCount(value) ? null : `\`${printable(value)}\` is no whole number` }
+function spells(versionKey: string, parts: RawKey): boolean {
+  try {
+    return spellVersionKey(versionKey, parts) !== ''
+  } catch {
+    return false
+  }
+}
+
+async function readAll(store: Store, versions: readonly RawVersion[]): Promise<void> {
+  for (let start = 0; start < versions.length; start += PAGE)
+    await Promise.all(
+      versions.slice(start, start + PAGE).map(async (version) => {
+        Object.assign(version, await readVersion(store, version.versionKey))
+      }),
+    )
+}
+
+async function readVersion(store: Store, key: string): Promise<Pick<RawVersion, 'value' | 'problem'>> {
+  try {
+    const reply = await store.call('GET', key)
+    if (reply === null) return { value: null, problem: null }
+    const value = String(reply)
+    return { value, problem: isCount(value) ? null : `\`${printable(value)}\` is no whole number` }
+  } catch (thrown) {
+    const error = asCachectlError(thrown)
+    if (!error.message.includes('WRONGTYPE')) throw error
+    return { value: null, problem: 'it is no string, but another type of Redis' }
+  }
 }
 
 function isCount(text: string): boolean {
@@ -141,9 +154,8 @@ function isCount(text: string): boolean {
 }
 
 /** Keys of smaller numbers: versions only go up, so nothing is written under them that anybody reads. */
-export function deadVersions({ value, counts }: RawVersion): [version: string, count: KeyCount][] {
-  if (value === null || !isCount(value)) return []
-  return [...counts].filter(([version]) => isCount(version) && Number(version) < Number(value))
+export function isDeadVersion(version: string, value: string | null): boolean {
+  return value !== null && isCount(value) && isCount(version) && Number(version) < Number(value)
 }
 
 export interface RawScope {
@@ -166,7 +178,9 @@ export function rawScopeOf(version: RawVersion, told: Teller): RawScope {
     versionKey: printable(versionKey),
     token: value === null ? null : printable(value),
     problem,
-    previous: deadVersions(version).map(([token, count]) => ({ token: printable(token), counted: told(count) })),
+    previous: [...counts]
+      .filter(([token]) => isDeadVersion(token, value))
+      .map(([token, count]) => ({ token: printable(token), counted: told(count) })),
     current: told(value === null ? undefined : counts.get(value)),
   }
 }

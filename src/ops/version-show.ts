@@ -6,10 +6,11 @@ import { decodeScope, type Scope, scopeField } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import type { OperationContext } from './context.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
-import { type CountedKeys, countVersions, type VersionCount } from './version-count.ts'
+import { countVersions, type VersionCount } from './version-count.ts'
 import { type RawVersion, rawScopeOf } from './version-raw.ts'
 import { checkTenant, parseVersionTarget, scopeNameOf, scopesOf, type VersionTarget } from './version-scopes.ts'
 import { readVersionState, requireConfig, type VersionState } from './version-state.ts'
+import type { CountedKeys } from './version-tally.ts'
 
 export interface VersionShowOptions {
   /** none: everything that was bumped, and all versions */

@@ -2,9 +2,10 @@
 import type { ChalkInstance } from 'chalk'
 import { printable } from '../core/printable.ts'
 import { formatBytes, formatCount, formatDuration } from '../core/units.ts'
-import type { VersionBumpPlan, VersionBumpReport } from '../ops/version-bump.ts'
-import type { CountedKeys } from '../ops/version-count.ts'
+import type { VersionBumpReport } from '../ops/version-bump.ts'
+import type { VersionBumpPlan } from '../ops/version-bump-plan.ts'
 import type { PreviousGeneration, ShownScope, ShownVersion, VersionShowReport } from '../ops/version-show.ts'
+import type { CountedKeys } from '../ops/version-tally.ts'
 import type { RedisIdentity } from '../ports.ts'
 import { type Column, layOut } from './columns.ts'
 import { acknowledgedLine, previewLines, serverLine } from './invalidate.ts'
@@ -148,7 +149,7 @@ function countColumns<Row extends CountedKeys>(): Column<Row>[] {
       cell: ({ keys, error }) => `${formatCount(keys)}${error ? ` ± ${formatCount(error.keys)}` : ''}`,
     },
     { title: 'memory', align: 'right', cell: ({ bytes }) => sizeOf(bytes) },
-    { title: 'gone', align: 'left', cell: drainText },
+    { title: 'drained', align: 'left', cell: drainText },
   ]
 }
 

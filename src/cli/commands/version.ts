@@ -1,8 +1,11 @@
 // `cachectl version show|bump|prune`: flags to options, the plan, the question, the work, the report.
 import { safeJson } from '../../core/printable.ts'
-import { planVersionBump, versionBump, versionBumpDryRun } from '../../ops/version-bump.ts'
+import { versionBump, versionBumpDryRun } from '../../ops/version-bump.ts'
+import { planVersionBump } from '../../ops/version-bump-plan.ts'
+import { planVersionPrune, versionPrune, versionPruneDryRun } from '../../ops/version-prune.ts'
 import { showVersions } from '../../ops/version-show.ts'
 import { renderVersionBump, renderVersionBumpPlan, renderVersions } from '../../render/version.ts'
+import { renderVersionPrune, renderVersionPrunePlan } from '../../render/version-prune.ts'
 import type { Invocation } from '../command.ts'
 import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
@@ -64,4 +67,37 @@ export async function versionBumpCommand(
   if (!flags.quiet) return session.out.write(renderVersionBump(report, paint))
   if (!report.ok)
     await session.err.write(`version bump: ${report.stopped?.message ?? 'not every process has confirmed'}\n`)
+}
+
+export interface VersionPruneFlags extends DestructiveFlags {
+  /** milliseconds */
+  wait: number
+}
+
+export async function versionPruneCommand(
+  session: Session,
+  { args, flags }: Invocation<VersionPruneFlags>,
+): Promise<void> {
+  const context = await session.context(flags)
+  const plan = await planVersionPrune(context, { targets: args, tenant: flags.tenant ?? null, waitMs: flags.wait })
+  const paint = await session.paint(flags)
+  const text = renderVersionPrunePlan(plan, await context.store.identity(), paint)
+  if (flags.dryRun) {
+    const report = await versionPruneDryRun(context, plan)
+    if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
+    if (!flags.quiet) await session.out.write(`${text}\nDry run: nothing was changed.\n`)
+    return
+  }
+  await confirm(session, flags, { text, danger: plan.danger })
+  const progress = await openProgress(session, flags)
+  session.emit = progress.emit
+  const report = await versionPrune(context, plan, flags.rate ?? 'auto')
+  progress.end()
+  session.exit(report.exitCode)
+  if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
+  if (!flags.quiet) return session.out.write(renderVersionPrune(report, paint))
+  if (!report.ok)
+    await session.err.write(
+      `version prune: ${report.stopped?.message ?? `${report.remaining + report.failed} keys are left`}\n`,
+    )
 }

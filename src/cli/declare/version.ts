@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { action, examples } from '../command.ts'
 import { addDestructiveFlags } from '../destructive.ts'
+import { duration } from '../flags.ts'
 import type { Session } from '../session.ts'
 
 export function declareVersion(program: Command, session: Session): void {
@@ -40,5 +41,20 @@ export function declareVersion(program: Command, session: Session): void {
     .option('--all-tenants', 'rows of all tenants')
   addDestructiveFlags(bump).action(
     action(session, async () => (await import('../commands/version.ts')).versionBumpCommand),
+  )
+  const prune = version
+    .command('prune [target...]')
+    .description('delete what nobody can read any more: former generations, and versions of the code without processes')
+    .addHelpText(
+      'before',
+      examples(
+        'cachectl version prune --dry-run',
+        'cachectl version prune --yes',
+        'cachectl version prune namespace:list --yes --rate 5000',
+      ),
+    )
+    .option('--wait <duration>', 'how long processes of older versions get to say that they live', duration, 10_000)
+  addDestructiveFlags(prune).action(
+    action(session, async () => (await import('../commands/version.ts')).versionPruneCommand),
   )
 }
