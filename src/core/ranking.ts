@@ -30,7 +30,7 @@ export interface Line {
   named: readonly RankedKey[] | null
   /** the first to go, at most ten */
   samples: readonly Buffer[]
-  /** Share of all keys by which the line is off at most, in 95 of 100 cases; 0: exact. */
+  /** Share of all keys that may go in the place of others; of a sample, in 95 of 100 cases. 0: exact. */
   error: number
 }
 
@@ -90,14 +90,14 @@ export function createRanking({ values: mostValues, names, random }: RankingLimi
         const { keys, bytes, last } = named
         return { first, last, upTo: last, keys, bytes, named: named.all, samples, error: 0 }
       }
-      // Twice the standard deviation of a quantile of a sample is largest at the median: 2 x sqrt(1/4 / n).
-      const error = offered === held ? 0 : 1 / Math.sqrt(held)
       const scale = offered / held
       const { last, keys, bytes } = lastOf(values, sizes, held, {
         keys: excess.keys / scale,
         bytes: excess.bytes / scale,
       })
-      const spare = keys * SPARE + error * held
+      // Twice the standard deviation of a quantile of a sample is largest at the median: 2 x sqrt(1/4 / n).
+      const sampling = offered === held ? 0 : 1 / Math.sqrt(held)
+      const spare = keys * SPARE + sampling * held
       return {
         first,
         last,
@@ -106,7 +106,7 @@ export function createRanking({ values: mostValues, names, random }: RankingLimi
         bytes: Math.round(bytes * scale),
         named: null,
         samples,
-        error,
+        error: spare / held,
       }
     },
   }

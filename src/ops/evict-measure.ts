@@ -57,8 +57,21 @@ export interface MeasureOptions {
   policiesOf(quota: Quota): readonly EvictionPolicy[]
 }
 
+/** Walks before it is left at what slots that move may have hidden, or shown twice. */
+const MOST_WALKS = 3
+
 /** @throws CachectlError also when it is stopped: half a measurement is none */
 export async function measure(
+  context: OperationContext,
+  quotas: readonly Quota[],
+  options: MeasureOptions,
+): Promise<Measurement> {
+  let measured = await walk(context, quotas, options)
+  for (let walks = 1; measured.moved && walks < MOST_WALKS; walks++) measured = await walk(context, quotas, options)
+  return measured
+}
+
+async function walk(
   context: OperationContext,
   quotas: readonly Quota[],
   options: MeasureOptions,

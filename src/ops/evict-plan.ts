@@ -41,7 +41,7 @@ export interface PolicyPreview extends Extent {
   to: number | null
   /** the first to go, escaped */
   samples: string[]
-  /** share of the keys by which that may be off; 0: exact */
+  /** share of the keys that may go in the place of others; 0: exact */
   error: number
   /** why the server cannot tell; null: it can */
   refused: string | null

@@ -43,7 +43,7 @@ export interface EvictedQuota {
   protected: number
   /** met in their turn, and not evicted: they had been used meanwhile */
   spared: number
-  /** share of the keys by which the order may be off; 0: exact */
+  /** share of its keys that may go in the place of others; 0: exact */
   error: number
   /** above its aim at the end */
   over: boolean
@@ -140,7 +140,7 @@ function notesOf(plan: EvictPlan, rows: readonly EvictedQuota[]): string[] {
     if (spared > 0) told.push(`${formatCount(spared)} keys of ${target} were used meanwhile, and spared`)
     if (error > 0)
       told.push(
-        `${target} was ranked by a sample: its line is off by ${formatPercent(error)} of its keys at most, in 95 of 100 runs`,
+        `too many keys of ${target} go to hold all their names: ${formatPercent(error)} of its keys may go in the place of others`,
       )
     return told
   })
