@@ -8,7 +8,8 @@ import type { CommandArgument, ErrorReply, Lane, LaneOptions, Reply } from '../.
 import { describeError } from './errors.ts'
 import { NodeLink, type NodeOptions } from './node-link.ts'
 import { rememberNodes } from './place.ts'
-import { type Route, RoutedLane } from './routed-lane.ts'
+import type { Route } from './routed-commands.ts'
+import { RoutedLane } from './routed-lane.ts'
 import { type NodeAddress, readRedirection, readSlotMap, SlotMap } from './slot-map.ts'
 
 const ASK_AGAIN_MS = 100

@@ -14,7 +14,8 @@ import { Joined, splitCommand } from './command-keys.ts'
 import { describeError } from './errors.ts'
 import { sumInfo } from './info.ts'
 import { DEFAULT_SERVER, serverOfKeys } from './named-keys.ts'
-import { type Route, RoutedLane, type Stop } from './routed-lane.ts'
+import type { Route, Stop } from './routed-commands.ts'
+import { RoutedLane } from './routed-lane.ts'
 
 /** A server by its name, which stands for its address in messages. */
 interface Server extends Stop {

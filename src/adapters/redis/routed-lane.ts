@@ -2,52 +2,20 @@
 // Commands that have to be sent again (a slot has moved, or is moving) are, for a while; a server that is lost closes the lane.
 import { setTimeout as delay } from 'node:timers/promises'
 import { asCachectlError, CachectlError } from '../../core/errors.ts'
-import { isErrorReply } from '../../core/reply.ts'
-import type { CommandArgument, ErrorReply, Lane, Page, Reply } from '../../ports.ts'
-import { isRead, Joined, type Part, splitCommand } from './command-keys.ts'
+import type { CommandArgument, Lane, Page, Reply } from '../../ports.ts'
 import { closedHere, type LaneFailure, lost, pageError } from './lane-failure.ts'
 import { RecordedPage } from './recorded-page.ts'
-
-/** A server that commands go to. */
-export interface Stop {
-  endpoint: string
-}
-
-/** Where commands go. `Place` is what two keys of one command must share: a slot, or a server. */
-export interface Route<Place, Node extends Stop> {
-  /** for messages: all of it */
-  readonly endpoint: string
-  placeOf(key: CommandArgument): Place
-  /** null for what has no key. Undefined where nobody serves the place now. */
-  where(place: Place | null): Node | undefined
-  open(node: Node): Promise<Lane>
-  /** What an error reply means: to be sent there (`asking`: as to one who has not got the slot yet), to be sent again later, or (null) the answer. */
-  redirect(reply: ErrorReply, from: Node): { node: Node | null; asking: boolean } | 'later' | null
-  /** before something is sent again later */
-  refresh(): Promise<unknown>
-}
+import { type Route, RoutedCommands, type Step, type Stop } from './routed-commands.ts'
 
 export interface RoutedLaneOptions {
   /** closes where a command would go to a server that is not one of the first */
   fixed: boolean
   /** how long commands are sent again that a server cannot answer just now */
   retryMs: number
-  /** null: any command; otherwise reads only, and which servers answer them (null inside: masters) */
+  /** replicas answer: reads only */
   readOnly: boolean
 }
 
-/** One part of a command, on its way. */
-interface Step<Place, Node> {
-  command: number
-  part: Part<Place>
-  repeatable: boolean
-  /** instead of where its place is */
-  at: Node | null
-  asking: boolean
-  hops: number
-}
-
-const MAX_HOPS = 16
 const RETRY_AFTER_MS = 20
 
 export class RoutedLane<Place, Node extends Stop> implements Lane {
@@ -100,8 +68,7 @@ export class RoutedLane<Place, Node extends Stop> implements Lane {
   }
 
   async #runCommands(commands: readonly (readonly CommandArgument[])[]): Promise<readonly Reply[]> {
-    const joined: (Joined | ErrorReply)[] = []
-    let steps = commands.flatMap((args, command) => this.#plan(args, command, joined))
+    const work = new RoutedCommands(this.#route, commands, this.#options.readOnly)
     const before = this.#last
     let firstAnswered = (): void => {}
     this.#last = new Promise((resolve) => {
@@ -109,15 +76,14 @@ export class RoutedLane<Place, Node extends Stop> implements Lane {
     })
     try {
       const deadline = performance.now() + this.#options.retryMs
-      let answers = await this.#send(steps)
+      let answers = await this.#send(work.steps)
       await before
       for (let round = 1; ; round++) {
-        const again = this.#settle(steps, answers, joined, performance.now() < deadline)
+        const later = work.settle(answers, performance.now() < deadline)
         firstAnswered()
-        if (again.steps.length === 0) break
-        if (again.later) await this.#waitABit(round)
-        steps = again.steps
-        answers = await this.#send(steps)
+        if (work.steps.length === 0) return work.replies
+        if (later) await this.#waitABit(round)
+        answers = await this.#send(work.steps)
       }
     } catch (error) {
       const failure = this.#failure
@@ -126,21 +92,6 @@ export class RoutedLane<Place, Node extends Stop> implements Lane {
     } finally {
       firstAnswered()
     }
-    return joined.map((one) => (one instanceof Joined ? one.reply : one))
-  }
-
-  #plan(args: readonly CommandArgument[], command: number, joined: (Joined | ErrorReply)[]): Step<Place, Node>[] {
-    const split =
-      this.#options.readOnly && !isRead(args)
-        ? { error: "READONLY You can't write against a read only replica.", code: 'READONLY' }
-        : splitCommand(args, (key) => this.#route.placeOf(key))
-    if ('error' in split) {
-      joined[command] = split
-      return []
-    }
-    joined[command] = new Joined(split.join)
-    const { repeatable } = split
-    return split.parts.map((part) => ({ command, part, repeatable, at: null, asking: false, hops: 0 }))
   }
 
   /** One reply a step. What can be written at once is written before this returns: pages reach each server in the order in which they are run. */
@@ -194,54 +145,6 @@ export class RoutedLane<Place, Node extends Stop> implements Lane {
     }
   }
 
-  /** Takes what is answered, and gives what has to be sent again. */
-  #settle(
-    steps: readonly Step<Place, Node>[],
-    answers: readonly Reply[],
-    joined: readonly (Joined | ErrorReply)[],
-    inTime: boolean,
-  ): { steps: Step<Place, Node>[]; later: boolean } {
-    const again: Step<Place, Node>[] = []
-    const disturbed = new Set<Place | null>()
-    let later = false
-    steps.forEach((step, index) => {
-      const reply = answers[index] ?? null
-      // Some of its keys have moved and some have not: each by itself is found.
-      if (isErrorReply(reply) && reply.code === 'TRYAGAIN' && (step.part.keys?.length ?? 0) > 1) {
-        again.push(...keyByKey(step))
-        disturbed.add(step.part.place)
-        return
-      }
-      const next = isErrorReply(reply) ? this.#next(step, reply, inTime) : null
-      if (next !== null) {
-        again.push(next.step)
-        later ||= next.later
-        disturbed.add(step.part.place)
-        return
-      }
-      ;(joined[step.command] as Joined).add(step.part, reply)
-      // A delete must not come before what stands before it in the page, such as that of the lease whose holder could write the entry anew.
-      if (step.repeatable && !isErrorReply(reply) && disturbed.has(step.part.place))
-        again.push({ ...step, at: null, asking: false })
-    })
-    return { steps: again, later }
-  }
-
-  #next(
-    step: Step<Place, Node>,
-    reply: ErrorReply,
-    inTime: boolean,
-  ): { step: Step<Place, Node>; later: boolean } | null {
-    const from = step.at ?? this.#route.where(step.part.place)
-    if (from === undefined) return inTime ? { step, later: true } : null
-    const to = this.#route.redirect(reply, from)
-    if (to === null) return null
-    if (to === 'later') return inTime ? { step: { ...step, at: null, asking: false }, later: true } : null
-    if (step.hops >= MAX_HOPS) return null
-    // Nodes that send us to each other have not heard of each other's last word yet.
-    return { step: { ...step, at: to.node, asking: to.asking, hops: step.hops + 1 }, later: step.hops > 2 }
-  }
-
   async #waitABit(round: number): Promise<void> {
     await delay(Math.min(RETRY_AFTER_MS * round, 5 * RETRY_AFTER_MS))
     await this.#route.refresh().catch(() => {})
@@ -265,17 +168,6 @@ export class RoutedLane<Place, Node extends Stop> implements Lane {
     this.#failure = failure
     for (const lane of this.#lanes.values()) lane.close()
   }
-}
-
-/** A command that was taken apart, one for each of its keys. */
-function keyByKey<Place, Node>(step: Step<Place, Node>): Step<Place, Node>[] {
-  const { args, keys, place } = step.part
-  return (keys ?? []).map((key, at) => ({
-    ...step,
-    part: { args: [args[0] as CommandArgument, args[at + 1] as CommandArgument], keys: [key], place },
-    at: null,
-    asking: false,
-  }))
 }
 
 function tookOver(endpoint: string): CachectlError {
