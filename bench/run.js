@@ -1,6 +1,7 @@
 // `npm run bench [-- group] [--json]`: each figure beside its baseline, measured in the same run on the same machine. docs/bench.md says what bounds them.
 import { cpus } from 'node:os'
 import Table from 'cli-table3'
+import { benchEvict } from './evict.js'
 import { benchInvalidate } from './invalidate.js'
 import { benchLibrary } from './library.js'
 import { benchStart } from './start.js'
@@ -22,6 +23,7 @@ const GROUPS = {
   warm: benchWarm,
   stats: benchStats,
   library: benchLibrary,
+  evict: benchEvict,
   invalidate: benchInvalidate,
 }
 
