@@ -109,6 +109,8 @@ export interface TrialsOptions
   /** at most between two disturbances */
   pauseMs?: number
   open?: Given
+  /** Invalidates from outside of the processes, which only read then. */
+  outside?: (plan: Plan, prefix: string) => Promise<History>
 }
 
 /** Runs trials in all processes, and reads what is left of each. */
@@ -119,12 +121,13 @@ export async function runTrials(scene: Scene, options: TrialsOptions): Promise<H
     durationMs = 70,
     kind,
     loadMs = 30,
+    outside,
     pauseMs = 12,
     readers = 2,
     restMs = 6,
     trials,
     writer = null,
-    writes = 2,
+    writes = outside ? 0 : 2,
   } = options
   const prefix = await openCaches(scene, options.open)
   const random = randomFromSeed(seed)
@@ -153,7 +156,8 @@ export async function runTrials(scene: Scene, options: TrialsOptions): Promise<H
   try {
     for (let start = 0; start < trials; start += atOnce) {
       const some = plans.slice(start, start + atOnce)
-      histories.push(...(await Promise.all(scene.workers.map((worker) => worker.trials(some)))))
+      const beside = outside ? some.map((plan) => outside(plan, prefix)) : []
+      histories.push(...(await Promise.all([...scene.workers.map((worker) => worker.trials(some)), ...beside])))
       histories.push(...(await Promise.all(scene.workers.map((worker) => worker.last(some)))))
     }
   } finally {

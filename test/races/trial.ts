@@ -17,7 +17,9 @@ export const KINDS = [
   'global',
   'pattern',
 ] as const
-export type Kind = (typeof KINDS)[number]
+/** By the command line only: a row, a list page by its row, a whole model, one entry of a subject, a namespace within a tenant. */
+export const OUTSIDE_KINDS = ['row', 'list', 'model', 'rest', 'tenant-namespace', 'live-pattern'] as const
+export type Kind = (typeof KINDS)[number] | (typeof OUTSIDE_KINDS)[number]
 
 export interface Plan {
   trial: number
@@ -51,8 +53,10 @@ export const NAMESPACES = 30
 export const UNHELD = NAMESPACES - 1
 
 export function placeOf({ trial, kind }: Pick<Plan, 'trial' | 'kind'>): Place {
-  const tenant = kind === 'tenant' || kind === 'tenant-subject' || trial % 3 === 0 ? `t${trial}` : null
-  return { namespace: `n${trial % NAMESPACES}`, subject: `s${trial}`, version: '1', tenant, rest: ['e', `${trial}`] }
+  const tenant = kind.startsWith('tenant') || trial % 3 === 0 ? `t${trial}` : null
+  const isRow = kind === 'row' || kind === 'model' || trial % 2 === 0
+  const rest = isRow ? [`${trial}`] : ['e', `${trial}`]
+  return { namespace: `n${trial % NAMESPACES}`, subject: `s${trial}`, version: '1', tenant, rest }
 }
 
 function changeOf({ trial, kind }: Plan, prefix: string): Change {
@@ -75,11 +79,14 @@ function changeOf({ trial, kind }: Plan, prefix: string): Change {
       return { scopes: [{ kind }] }
     case 'pattern':
       return { pattern: { glob: `${prefix}:v1:*:${subject}:*`, tenant } }
+    default:
+      throw new Error(`${kind} is invalidated from outside`)
   }
 }
 
 function policyOf({ trial, kind }: Plan): Policy {
-  const { tenant } = placeOf({ trial, kind })
+  const { tenant, subject } = placeOf({ trial, kind })
+  const held = kind === 'tag' ? stampName('tag', `g${trial}`, tenant) : stampName('lists', subject, tenant)
   return {
     ttlMs: 600_000,
     graceMs: 60_000,
@@ -89,7 +96,7 @@ function policyOf({ trial, kind }: Plan): Policy {
     beta: 0,
     softTimeoutMs: null,
     hardTimeoutMs: null,
-    stamps: kind === 'tag' ? [stampName('tag', `g${trial}`, tenant)] : [],
+    stamps: kind === 'tag' || kind === 'list' ? [held] : [],
     clone: false,
     check: null,
     accept: null,
