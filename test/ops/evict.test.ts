@@ -171,6 +171,23 @@ describe('evict', () => {
     )
   })
 
+  it('where they are found by value, too, and others are looked for', async () => {
+    const config = configOf({ detail: { maxKeys: 1000, policy: 'lru' } })
+    await restore(
+      store,
+      range(3000).map((i): Entry => ({ key: keyOf('detail', i), idleSeconds: 100_000 - i * 10 })),
+    )
+    const planned = await plan(contextOf(store, { config }), { held: { values: 5000, names: 10 } })
+    expect(planned.quotas[0]?.line?.named).toBeNull()
+    for (const i of range(300)) await server.call('GET', keyOf('detail', i))
+    expect(await execute(contextOf(store, { config }), planned)).toMatchObject({ ok: true, deleted: 2000 })
+    const kept = new Set(await entries())
+    expect(kept.size).toBe(1000)
+    for (const i of range(300)) expect(kept.has(keyOf('detail', i)), `used ${i}`).toBe(true)
+    const exact = range(700).filter((i) => kept.has(keyOf('detail', i + 2300)))
+    expect(exact.length).toBeGreaterThanOrEqual(690)
+  })
+
   it('what is gone by then makes less go; no more goes than was planned', async () => {
     const config = configOf({ detail: { maxKeys: 100, policy: 'lru' } })
     await restore(
