@@ -78,9 +78,13 @@ function isRawNamespace(target: Target, { namespaces }: ResolvedConfig): boolean
 }
 
 function changeOf(aim: Aim, config: ResolvedConfig): Change {
-  const { change, notes } = courseOf(aim, config)
+  const { change } = courseOf(aim, config)
   if (change !== null) return change
-  throw new CachectlError('REFUSED', `a generation spares nothing: ${notes.join('; ')}`, {
-    hint: `cachectl invalidate ${aim.targets.map(({ text }) => `'${printable(text)}'`).join(' ')} deletes the others key by key`,
-  })
+  throw new CachectlError(
+    'REFUSED',
+    `\`protect\` has ${config.protect.map((pattern) => printable(pattern)).join(', ')}: it may spare some of these keys, and a generation spares none`,
+    {
+      hint: `cachectl invalidate ${aim.targets.map(({ text }) => `'${printable(text)}'`).join(' ')} deletes the others key by key`,
+    },
+  )
 }
