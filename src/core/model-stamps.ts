@@ -114,17 +114,39 @@ function forTenant(tenant: string | null, names: (of: string | null) => string[]
   return tenant === null ? names(null) : [...names(tenant), ...names(null)]
 }
 
+/** What an entry that holds this stamp depends on, in words: `user:7` of a tag, `rows of category`. `kind` null: nothing that cachectl names. */
+export function describeStamp(name: string): { kind: 'tag' | 'lists' | 'rows' | null; text: string } {
+  const { kind, text, subject, detail, tenant } = stampParts(name)
+  if (kind === 'tag') return { kind, text: `${text}${tenant}` }
+  if (kind === 'lists')
+    return { kind, text: detail === null ? `lists of ${text}${tenant}` : `list ${detail} of ${subject}${tenant}` }
+  if (kind !== 'rows') return { kind: null, text: name }
+  if (detail === '*') return { kind, text: `${subject} as a whole` }
+  return { kind, text: detail === null ? `rows of ${text}${tenant}` : `row ${detail} of ${subject}${tenant}` }
+}
+
 /** What it means that this stamp is gone, in words: `a row of category was invalidated`. */
 export function explainStamp(name: string): string {
-  const parts = name.split(':').map((part) => decodeText(part) ?? part)
-  const tenant = parts[0] === 'tenant' && parts.length === 4 ? ` of tenant ${parts[1]}` : ''
-  const [kind = '', text = ''] = parts.slice(-2)
-  const colon = text.lastIndexOf(':')
-  const [subject, detail] = colon < 0 ? [text, null] : [text.slice(0, colon), text.slice(colon + 1)]
+  const { kind, text, subject, detail, tenant } = stampParts(name)
   if (kind === 'tag') return `the tag ${text}${tenant} was invalidated`
   if (kind === 'lists' && detail !== null) return `the list ${detail} of ${subject}${tenant} was invalidated`
   if (kind === 'lists') return `the lists of ${text}${tenant} were invalidated`
   if (kind === 'rows' && detail === '*') return `${subject} was invalidated`
   if (kind === 'rows' && detail !== null) return `row ${detail} of ${subject}${tenant} was invalidated`
   return kind === 'rows' ? `a row of ${text}${tenant} was invalidated` : `${name} was invalidated`
+}
+
+function stampParts(name: string): {
+  kind: string
+  text: string
+  subject: string
+  detail: string | null
+  tenant: string
+} {
+  const parts = name.split(':').map((part) => decodeText(part) ?? part)
+  const tenant = parts[0] === 'tenant' && parts.length === 4 ? ` of tenant ${parts[1]}` : ''
+  const [kind = '', text = ''] = parts.slice(-2)
+  const colon = text.lastIndexOf(':')
+  const [subject, detail] = colon < 0 ? [text, null] : [text.slice(0, colon), text.slice(colon + 1)]
+  return { kind, text, subject, detail, tenant }
 }

@@ -1,35 +1,43 @@
 // What a read of a key would do now, and why: one decision, in an order, said in plain sentences.
 import type { EntryHeader, HeaderFailure } from './entry-header.ts'
-import { formatDuration } from './units.ts'
+import type { ConfiguredLife } from './expiry.ts'
+import { freshness } from './freshness.ts'
+import { explainAddress, explainStranger, nearSentences, verdict } from './read-address.ts'
+import { shellWord } from './shell-word.ts'
+import { formatDuration, formatPercent } from './units.ts'
 
 export type ReadOutcome = 'fresh' | 'stale' | 'miss' | 'foreign'
 
+export type ReadReason =
+  | 'fresh'
+  | 'never-stale'
+  | 'within-grace'
+  | 'absent'
+  | 'expired'
+  | 'undecodable'
+  | 'wrong-type'
+  | 'other-incarnation'
+  | 'invalidated'
+  | 'no-control-data'
+  | 'outdated-generation'
+  | 'other-version'
+  | 'undeclared'
+  | 'raw'
+  | 'control-data'
+  | 'not-an-entry'
+  | 'no-config'
+
 export interface ReadVerdict {
   outcome: ReadOutcome
-  reason:
-    | 'fresh'
-    | 'never-stale'
-    | 'within-grace'
-    | 'absent'
-    | 'expired'
-    | 'undecodable'
-    | 'wrong-type'
-    | 'other-incarnation'
-    | 'invalidated'
-    | 'no-control-data'
-    | 'outdated-generation'
-    | 'other-version'
-    | 'undeclared'
-    | 'raw'
-    | 'control-data'
-    | 'not-an-entry'
-    | 'no-config'
+  reason: ReadReason
   sentences: string[]
   /** what to type next; null where there is nothing to do */
   next: string | null
 }
 
 export interface ReadFacts {
+  /** escaped */
+  key: string
   exists: boolean
   /** of Redis */
   type: string | null
@@ -51,166 +59,107 @@ export interface ReadFacts {
   incarnation: string | null
   /** the key under which a read would look, where that is another one */
   currentKey: string | null
-  keyVersion: string | null
-  configVersion: string | null
+  /** generations of the key that are over: of which scope, and when and by whom they were ended, where that is recorded */
+  ended: readonly { scope: string; tenant: string | null; endedAt: string | null; by: string | null }[]
+  /** null: no key of the config's scheme */
+  version: { version: string; current: string; registeredSince: string | null; live: boolean } | null
+  /** of the load that is under way */
+  lease: { expiresInMs: number | null } | null
+  /** that this read of a fresh entry makes it anew */
+  refreshChance: number
+  /** null: no TTL, or no key */
+  ttlMs: number | null
+  life: ConfiguredLife
+  /** its model names entries by a `key` of their rows */
+  keyedByRow: boolean
+  /** what is there in its place, the likeliest first */
+  near: readonly { key: string; how: string; exists: boolean }[]
 }
 
 export function explainRead(facts: ReadFacts): ReadVerdict {
-  return explainStranger(facts) ?? explainAddress(facts) ?? withReader(facts, explainEntry(facts))
+  const stranger = explainStranger(facts)
+  if (stranger !== null) return withLife(facts, stranger)
+  const read = explainAddress(facts) ?? withLoading(facts, explainEntry(facts))
+  return withLife(facts, withReader(facts, read))
 }
 
 /** Of what code reads, the config cannot say whether any does. */
 function withReader({ ofCode, place }: ReadFacts, read: ReadVerdict): ReadVerdict {
-  if (!ofCode) return read
-  return {
-    ...read,
-    sentences: [...read.sentences, `${place} is no model of the config: what reads it is in the application's code.`],
-  }
+  const addressed =
+    read.reason === 'undeclared' || read.reason === 'other-version' || read.reason === 'outdated-generation'
+  return !ofCode || addressed
+    ? read
+    : more(read, `${place} is no model of the config: what reads it is in the application's code.`)
 }
 
-/** Keys that the library never reads as entries. */
-function explainStranger({ control, hasConfig, place, raw, exists, header, nowMs }: ReadFacts): ReadVerdict | null {
-  const there = exists ? 'The key is there' : 'There is no such key'
-  if (control) return verdict('foreign', 'control-data', [`${there}: it is control data of cachectl, not an entry.`])
-  if (raw)
-    return verdict('foreign', 'raw', [
-      `${there}. Other software writes it (\`format: 'raw'\`): cachectl measures and clears it, and never reads it.`,
-    ])
-  if (hasConfig && place === null) {
-    return verdict(
-      'foreign',
-      'not-an-entry',
-      [`${there}. By its name it is no entry of this config: the library never reads it.`],
-      'cachectl stats --by pattern',
-    )
+/** Who loads it, and who may soon. */
+function withLoading({ lease, refreshChance, header }: ReadFacts, read: ReadVerdict): ReadVerdict {
+  if (lease !== null) {
+    const lapses =
+      lease.expiresInMs === null
+        ? ''
+        : `, whose lease lapses in ${formatDuration(lease.expiresInMs)} unless it is renewed`
+    const others = read.outcome === 'miss' ? 'Other readers wait for it.' : 'Readers are given what is there meanwhile.'
+    return more(read, `A load of it is under way${lapses}. ${others}`)
   }
-  if (hasConfig) return null
-  const envelope = header === null ? [] : [`Its envelope is that of an entry. ${freshness(header, nowMs).sentence}`]
-  return verdict(
-    'foreign',
-    'no-config',
-    [`${there}.`, ...envelope, 'Without a config nothing can be said of what reads it.'],
-    'cachectl init',
+  if (read.reason !== 'fresh' || refreshChance < 0.0001) return read
+  const took = formatDuration(header?.deltaMs ?? 0)
+  return more(
+    read,
+    `It took ${took} to make: ${formatPercent(refreshChance)} of reads make it anew now, before its end.`,
   )
 }
 
-/** Whether a read would look here at all. */
-function explainAddress({
-  configVersion,
-  currentKey,
-  declared,
-  exists,
-  keyVersion,
-  place,
-}: ReadFacts): ReadVerdict | null {
-  const there = exists ? 'The key is there, but' : 'There is no such key, and'
-  if (!declared)
-    return verdict(
-      'miss',
-      'undeclared',
-      [`${there} the config has no ${place}: nothing of this config reads it.`],
-      'cachectl config show',
-    )
-  if (keyVersion !== configVersion) {
-    return verdict(
-      'miss',
-      'other-version',
-      [`${there} it is of version v${keyVersion}; the config is at v${configVersion}, and reads only that.`],
-      'cachectl warm',
-    )
-  }
-  if (currentKey !== null) {
-    return verdict(
-      'miss',
-      'outdated-generation',
-      [`${there} a read looks elsewhere since the last bump: under ${currentKey}.`],
-      `cachectl why '${currentKey}'`,
-    )
-  }
-  return null
+/** A TTL that is not as the config says. */
+function withLife({ exists, life, ttlMs, key }: ReadFacts, read: ReadVerdict): ReadVerdict {
+  if (!exists || life.kind !== 'time') return read
+  const longestMs = life.ttlMs + life.graceMs
+  const says = `the config gives it ${formatDuration(longestMs)}`
+  // Clocks and roundings.
+  if (ttlMs !== null && ttlMs <= longestMs * 1.01 + 1000) return read
+  const sentence =
+    ttlMs === null
+      ? `It has no TTL; ${says}.`
+      : `Its TTL is longer than ${says.replace('the config gives it', 'the config says,')}.`
+  return { ...more(read, sentence), next: read.next ?? `cachectl expire ${shellWord(`key:${key}`)} --from-config` }
+}
+
+function more(read: ReadVerdict, sentence: string): ReadVerdict {
+  return { ...read, sentences: [...read.sentences, sentence] }
 }
 
 function explainEntry(facts: ReadFacts): ReadVerdict {
-  const { exists, header, headerFailure, incarnation, invalidations, ofCode, place, type } = facts
+  const { exists, header, headerFailure, incarnation, invalidations, ofCode, place, type, near, keyedByRow } = facts
   const warm = ofCode ? null : `cachectl warm ${place?.split(':')[1] ?? ''}`.trim()
-  if (!exists)
-    return verdict(
-      'miss',
-      'absent',
-      [`There is no such key: a read of ${place} is a miss and loads from the source.`],
-      warm,
-    )
-  if (type !== 'string')
-    return verdict('miss', 'wrong-type', [`The key holds a ${type}, not an entry: a read is a miss.`], warm)
+  const miss = (reason: ReadReason, sentence: string): ReadVerdict => verdict('miss', reason, [sentence], warm)
+  if (!exists) {
+    const absent = miss('absent', `There is no such key: a read of ${place} is a miss and loads from the source.`)
+    const keyed = keyedByRow ? ['Its model names entries by a `key` of their rows, which need not be the id.'] : []
+    return { ...absent, sentences: [...absent.sentences, ...keyed, ...nearSentences(near)] }
+  }
+  if (type !== 'string') return miss('wrong-type', `The key holds a ${type}, not an entry: a read is a miss.`)
   if (header === null) {
     const why =
       headerFailure === 'foreign'
         ? 'it is no entry of cachectl: other software wrote it'
         : `its header cannot be read (${headerFailure})`
-    return verdict('miss', 'undecodable', [`The key is there, but ${why}. A read is a miss and replaces it.`], warm)
+    return miss('undecodable', `The key is there, but ${why}. A read is a miss and replaces it.`)
   }
-  if (incarnation === null) {
-    return verdict(
-      'miss',
+  if (incarnation === null)
+    return miss(
       'no-control-data',
-      ['The entry is there, but the control data that vouches for it is gone (flushed or evicted): a read is a miss.'],
-      warm,
+      'The entry is there, but the control data that vouches for it is gone (flushed or evicted): a read is a miss.',
     )
-  }
-  if (header.incarnation !== incarnation) {
-    return verdict(
-      'miss',
+  if (header.incarnation !== incarnation)
+    return miss(
       'other-incarnation',
-      ['The entry is from before the control data was lost: it may be outdated, so a read is a miss.'],
-      warm,
+      'The entry is from before the control data was lost (a flush, an eviction, a failover): it may be outdated, so a read is a miss.',
     )
-  }
-  if (invalidations.length > 0) {
-    const sentence = `The entry is there, but since it was loaded ${invalidations.join(', and ')}: a read is a miss.`
-    return verdict('miss', 'invalidated', [sentence], warm)
-  }
+  if (invalidations.length > 0)
+    return miss(
+      'invalidated',
+      `The entry is there, but since it was loaded ${invalidations.join(', and ')}: a read is a miss.`,
+    )
   const { outcome, reason, sentence } = freshness(header, facts.nowMs)
   return verdict(outcome, reason, [sentence], outcome === 'fresh' ? null : warm)
-}
-
-function freshness(
-  header: EntryHeader,
-  nowMs: number,
-): { outcome: ReadOutcome; reason: ReadVerdict['reason']; sentence: string } {
-  const age = formatDuration(Math.max(0, nowMs - header.createdAtMs))
-  if (header.freshUntilMs === null)
-    return {
-      outcome: 'fresh',
-      reason: 'never-stale',
-      sentence: `A read is a hit: written ${age} ago, and never stale.`,
-    }
-  const leftMs = header.freshUntilMs - nowMs
-  if (leftMs > 0)
-    return {
-      outcome: 'fresh',
-      reason: 'fresh',
-      sentence: `A read is a hit: written ${age} ago, fresh for another ${formatDuration(leftMs)}.`,
-    }
-  const graceMs = leftMs + header.graceMs
-  if (graceMs > 0) {
-    return {
-      outcome: 'stale',
-      reason: 'within-grace',
-      sentence: `A read gives it as stale and loads anew behind it: written ${age} ago, fresh until ${formatDuration(-leftMs)} ago, given for another ${formatDuration(graceMs)}.`,
-    }
-  }
-  return {
-    outcome: 'miss',
-    reason: 'expired',
-    sentence: `A read is a miss: written ${age} ago, its time and its grace are over since ${formatDuration(-graceMs)}.`,
-  }
-}
-
-function verdict(
-  outcome: ReadOutcome,
-  reason: ReadVerdict['reason'],
-  sentences: string[],
-  next: string | null = null,
-): ReadVerdict {
-  return { outcome, reason, sentences, next }
 }

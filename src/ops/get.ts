@@ -1,5 +1,6 @@
 // `get`: one key of any Redis, its value decoded, and what is known about it.
 import type { EntryHeader } from '../core/entry.ts'
+import { describeStamp } from '../core/model-stamps.ts'
 import { printable, unprintable } from '../core/printable.ts'
 import type { Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
@@ -34,6 +35,8 @@ export interface AboutKey {
 /** The envelope of an entry, with times as durations from now. */
 export interface AboutEntry {
   codec: string
+  /** ISO 8601, by the clock of who wrote it */
+  createdAt: string
   ageMs: number
   /** negative: stale since; null: never stale */
   freshForMs: number | null
@@ -43,7 +46,10 @@ export interface AboutEntry {
   writer: string
   sourceVersion: string | null
   incarnation: string
+  /** `user:7`, escaped when they are shown */
   tags: string[]
+  /** what else it shows, in words: `rows of category` */
+  dependsOn: string[]
   payloadBytes: number
 }
 
@@ -80,8 +86,11 @@ async function deadNotes({ config, store }: OperationContext, header: EntryHeade
 export function aboutEntry(header: EntryHeader, nowMs: number): AboutEntry {
   const { codec, createdAtMs, freshUntilMs, graceMs, deltaMs, writer, sourceVersion, incarnation, tags, payloadBytes } =
     header
+  const stamps = tags.map(({ tag }) => describeStamp(tag))
+  const isTag = ({ kind }: (typeof stamps)[number]): boolean => kind === 'tag' || kind === null
   return {
     codec,
+    createdAt: new Date(createdAtMs).toISOString(),
     ageMs: Math.max(0, nowMs - createdAtMs),
     freshForMs: freshUntilMs === null ? null : freshUntilMs - nowMs,
     graceMs,
@@ -89,7 +98,8 @@ export function aboutEntry(header: EntryHeader, nowMs: number): AboutEntry {
     writer,
     sourceVersion,
     incarnation,
-    tags: tags.map(({ tag }) => tag),
+    tags: stamps.filter(isTag).map(({ text }) => text),
+    dependsOn: stamps.filter((stamp) => !isTag(stamp)).map(({ text }) => text),
     payloadBytes,
   }
 }

@@ -3,6 +3,7 @@ import type { DeclaredCache, DeclaredModel } from '../../src/core/declared.ts'
 import { stampName } from '../../src/core/key.ts'
 import {
   dependantsOf,
+  describeStamp,
   detailStamps,
   explainStamp,
   listStamps,
@@ -87,4 +88,19 @@ describe('what a stamp that is gone means', () => {
     ['', ' was invalidated'],
     ['%zz:x', '%zz:x was invalidated'],
   ])('%s', (name, words) => expect(explainStamp(name)).toBe(words))
+})
+
+describe('what an entry that holds a stamp depends on', () => {
+  it.each([
+    [stampName('tag', 'org:7', null), 'tag', 'org:7'],
+    [stampName('tag', 'a', 't:1'), 'tag', 'a of tenant t:1'],
+    [stampName('rows', 'category', '7'), 'rows', 'rows of category of tenant 7'],
+    [stampName('rows', 'post:12', null), 'rows', 'row 12 of post'],
+    [stampName('rows', 'post:*', null), 'rows', 'post as a whole'],
+    [stampName('lists', 'city', null), 'lists', 'lists of city'],
+    [stampName('lists', 'city:byCountry', null), 'lists', 'list byCountry of city'],
+    ['whatever', null, 'whatever'],
+    ['tag', 'tag', ''],
+    ['', null, ''],
+  ])('%s', (name, kind, text) => expect(describeStamp(name)).toEqual({ kind, text }))
 })

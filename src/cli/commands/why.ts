@@ -1,7 +1,7 @@
 // `cachectl why`: what a key is and what a read would do with it.
 import { safeJson } from '../../core/printable.ts'
 import { why } from '../../ops/why.ts'
-import { renderWhy } from '../../render/entry.ts'
+import { renderWhy } from '../../render/why.ts'
 import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
 
