@@ -40,9 +40,9 @@ export interface ControlMirror {
   sync(run: Run): Promise<Mirror>
   /**
    * Notes under which history of the server the entries are; where it is another one, nothing old is trusted. `ofAll`: the histories of all masters, where
-   * there are several.
+   * there are several. True: another one than this process saw last.
    */
-  checkHistory(run: Run, ofAll: () => Promise<string | null>): Promise<void>
+  checkHistory(run: Run, ofAll: () => Promise<string | null>): Promise<boolean>
   outdated(): void
 }
 
@@ -59,6 +59,8 @@ export function createControlMirror(config: ResolvedConfig, { registers = true }
   const revision = revisionKey(config.prefix)
   const registered = registers ? codeVersions(config) : []
   let current: Mirror | null = null
+  /** the history that was found last */
+  let seen: string | null = null
   /** how often it was said to be outdated */
   let outdatings = 0
 
@@ -121,8 +123,11 @@ export function createControlMirror(config: ResolvedConfig, { registers = true }
         })
       // Of one server by the connection that is going to be used: another one may lead elsewhere.
       const history = scattered ? await ofAll() : (/^master_replid:(\w+)/m.exec(text)?.[1] ?? null)
-      if (history === null) return
+      if (history === null) return false
       await runAlways(run, ENTER_HISTORY, [hash, revision], [history, newToken(), newToken(), newToken()])
+      const another = seen !== null && seen !== history
+      seen = history
+      return another
     },
     outdated() {
       outdatings++

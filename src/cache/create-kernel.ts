@@ -21,6 +21,7 @@ import { type Commands, createLink, failedReply, type Link } from './link.ts'
 import { createGate } from './load-control.ts'
 import { createLoading } from './loading.ts'
 import { createReader } from './reading.ts'
+import { createRecentChanges } from './recent-changes.ts'
 import type { Announcement, Near } from './tiers.ts'
 import { newToken } from './token.ts'
 
@@ -65,6 +66,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
   const writer = newToken().slice(0, 8)
   const control = createControlMirror(config)
   const backlog = createBacklog()
+  const recent = createRecentChanges()
   const flights = createFlights()
   const closing = new AbortController()
   // one a load under way
@@ -81,7 +83,9 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     const change = backlog.take()
     if (change === null) return null
     try {
-      return (await applyChange(prefix, tenantLabel, change, control, run, store)).announcement
+      const { announcement } = await applyChange(prefix, tenantLabel, change, control, run, store)
+      recent.add(change)
+      return announcement
     } catch (error) {
       if (isOfRedis(error)) {
         backlog.add(change)
@@ -101,7 +105,8 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     open: () => store.lane({ fixed: true, retryMs: RETRY_MS }),
     async prepare(run, lane) {
       near?.clear()
-      await control.checkHistory(run, () => store.history())
+      // What was applied at another primary, of which this one may not know.
+      if (await control.checkHistory(run, () => store.history())) for (const change of recent.all()) backlog.add(change)
       await control.sync(run)
       const late = await catchUp(run)
       await near?.attach(lane)
@@ -158,6 +163,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     try {
       const run = boundedRun(link, change, deadlineMs)
       const applied = await applyChange(prefix, tenantLabel, change, control, run, store)
+      recent.add(change)
       flights.forgetAll()
       near?.drop(applied.announcement)
       const acknowledged = await announced(applied.announcement)

@@ -122,6 +122,39 @@ describe('another history', () => {
     expect(await overFailover('any history')).toContainEqual(versions(0))
   })
 
+  /** What the first process reads at the new primary, of what the second has invalidated at the old one since. */
+  const overTwoPrimaries = async (mutant: OpenOptions['mutant']): Promise<unknown[]> => {
+    const port = await freePort()
+    const primary = await startRedis({ port, args: ['--repl-diskless-sync-delay', '0'] })
+    const replica = await startRedis()
+    for (const proxy of proxies) proxy.lead(primary.socketUrl)
+    await openCaches({ ...scene, redis: primary }, throughProxies({ mutant }))
+    await Promise.all(scene.workers.map(readAll))
+    await replica.call('REPLICAOF', '127.0.0.1', port)
+    await inSync(replica)
+    await replica.call('REPLICAOF', 'NO', 'ONE')
+    proxies[0].lead(replica.socketUrl)
+    await pause(50)
+    await usesRedis(first)
+    await readAll(first)
+    expect(await writeAll(second)).toEqual(trials.map(() => 'applied'))
+    proxies[1].lead(replica.socketUrl)
+    await pause(50)
+    await usesRedis(second)
+    const seen = await readAll(first)
+    await closeCaches(scene)
+    for (const proxy of proxies) proxy.lead(scene.redis.socketUrl)
+    await Promise.all([primary.stop(), replica.stop()])
+    return seen
+  }
+
+  it('beside which the old primary goes on for a while: what was invalidated there is invalidated at the new one', async () => {
+    expect(await overTwoPrimaries(null)).toEqual(versions(1))
+  })
+  it('and a cache that forgets what it did at the old one is caught', async () => {
+    expect(await overTwoPrimaries('no backlog')).toEqual(versions(0))
+  })
+
   it('flipped to a replica and promoted back', async () => {
     const port = await freePort()
     const other = await startRedis({ port, args: ['--repl-diskless-sync-delay', '0'] })

@@ -54,7 +54,7 @@ const REWRITES = {
     return ['EVAL', COUNT, 2, ...command.slice(3, 5), command[8] as string, ...scopes]
   },
   /** what the server lost with its last seconds was never lost */
-  'any history': () => (command) => (isHistory(command) ? NOTHING : command),
+  'any history': () => (command) => (isHistory(command) || command[0] === 'INFO' ? NOTHING : command),
   /** invalidations of the time without Redis are forgotten */
   'no backlog': () => {
     let serving = false
