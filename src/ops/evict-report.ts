@@ -132,9 +132,12 @@ function problemsOf(outcomes: readonly Outcome[], stopped: CachectlError | null)
 }
 
 function notesOf(plan: EvictPlan, rows: readonly EvictedQuota[]): string[] {
-  const notes = rows.flatMap((row) => {
+  const notes = rows.flatMap((row, index) => {
     const { target, over, spared, error } = row
     const told: string[] = []
+    // An empty namespace with a budget is nothing to speak of; a target that somebody typed is.
+    if (row.before.keys === 0 && plan.quotas[index]?.quota.declared === false)
+      told.push(`nothing matches ${target}; see what is there with: cachectl stats`)
     if (over && row.protected > 0)
       told.push(`${formatCount(row.protected)} keys of ${target} are protected: they count, and never go`)
     if (spared > 0) told.push(`${formatCount(spared)} keys of ${target} were used meanwhile, and spared`)

@@ -196,6 +196,18 @@ describe('before it deletes', () => {
   })
 })
 
+it('says what is in the way: nothing that matches, or protected keys alone', async () => {
+  await fill(20, 'sess:')
+  const empty = await run(['evict', 'pattern:shop:v9:*', '--max-keys', '5', '--yes'])
+  expect(empty).toMatchObject({ exitCode: 0 })
+  expect(empty.stdout).toContain('! nothing matches pattern:shop:v9:*; see what is there with: cachectl stats\n')
+  const spared = await run(['evict', 'pattern:sess:*', '--max-keys', '5', '--foreign', '--yes'])
+  expect(spared.exitCode).toBe(3)
+  expect(spared.stdout).toContain('! 20 keys of pattern:sess:* are protected: they count, and never go\n')
+  expect(spared.stdout).toContain('  next: raise the limit, or take keys out of `protect`\n')
+  expect((await keysOf('sess:')).length).toBe(20)
+})
+
 it('stopped by Ctrl-C, it says what was done and ends with 130; the same command does the rest', async () => {
   await fill(4000)
   const test = testIo(given())
