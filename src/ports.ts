@@ -118,7 +118,8 @@ export interface Store {
   /**
    * A new lane to all of it. Where there is one master: a connection to that. Otherwise each command goes where its keys are (MOVED and ASK followed; commands
    * of many keys that may be taken apart, such as MGET, UNLINK and EXISTS, are, and answered as one; without keys to the first master, PUBLISH included);
-   * WATCH and MULTI are error replies then. The caller closes it.
+   * WATCH and MULTI are error replies then. Commands of one slot are executed in the order of the page, those of different slots in any: what must come first goes
+   * in a page of its own. The caller closes it.
    */
   lane(options?: LaneOptions): Promise<Lane>
   /**

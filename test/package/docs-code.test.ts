@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 const run = promisify(execFile)
 const root = fileURLToPath(new URL('../..', import.meta.url))
 /** Those without `…` in their code. */
-const PAGES = ['README.md', 'docs/caching.md', 'docs/tenants.md', 'docs/which.md']
+const PAGES = ['README.md', 'docs/caching.md', 'docs/tenants.md', 'docs/topologies.md', 'docs/which.md']
 let dir: string
 
 beforeAll(async () => {

@@ -66,6 +66,23 @@ export function infoIdentity(fields: ReadonlyMap<string, string>): InfoIdentity 
   }
 }
 
+/** Of several servers: ids are those of all, sorted, so that they change when one does; the rest is what all say alike. */
+export function joinIdentities(identities: readonly InfoIdentity[]): InfoIdentity {
+  const [first] = identities
+  const all = (name: 'runId' | 'replicationId'): string | null => {
+    const ids = identities.map((identity) => identity[name])
+    if (ids.includes(null) || ids.length === 0) return null
+    return [...new Set(ids.flatMap((id) => id?.split(' ') ?? []))].sort().join(' ')
+  }
+  const versions = [...new Set(identities.map((identity) => identity.version))]
+  return {
+    role: first && identities.every(({ role }) => role === first.role) ? first.role : 'unknown',
+    version: versions.includes(null) ? null : versions.sort().join(', '),
+    runId: all('runId'),
+    replicationId: all('replicationId'),
+  }
+}
+
 function version(fields: ReadonlyMap<string, string>): string | null {
   // Valkey also says a redis_version: the one that it is compatible with.
   const valkey = fields.get('valkey_version')

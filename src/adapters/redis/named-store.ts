@@ -12,7 +12,7 @@ import type {
 } from '../../ports.ts'
 import { Joined, splitCommand } from './command-keys.ts'
 import { describeError } from './errors.ts'
-import { sumInfo } from './info.ts'
+import { joinIdentities, sumInfo } from './info.ts'
 import { DEFAULT_SERVER, serverOfKeys } from './named-keys.ts'
 import type { Route, Stop } from './routed-commands.ts'
 import { RoutedLane } from './routed-lane.ts'
@@ -24,19 +24,21 @@ interface Server extends Stop {
 
 export class NamedStore implements Store {
   readonly #servers: ReadonlyMap<string, Server>
-  readonly #default: Store
   readonly #serverOf: (key: CommandArgument) => string
   #distinct: Promise<readonly Server[]> | null = null
 
   /** @param stores by name, `default` first */
   constructor(named: NamedServers, stores: ReadonlyMap<string, Store>) {
     this.#servers = new Map([...stores].map(([endpoint, store]) => [endpoint, { endpoint, store }]))
-    this.#default = stores.get(DEFAULT_SERVER) as Store
     this.#serverOf = serverOfKeys(named)
   }
 
-  identity(): Promise<RedisIdentity> {
-    return this.#default.identity()
+  /** All of them are named, since a command may act on all. */
+  async identity(): Promise<RedisIdentity> {
+    const servers = await this.#each()
+    const identities = await Promise.all(servers.map(({ store }) => store.identity()))
+    const endpoint = identities.map((identity, index) => `${servers[index]?.endpoint} ${identity.endpoint}`).join(', ')
+    return { ...(identities[0] as RedisIdentity), endpoint, ...joinIdentities(identities) }
   }
 
   async info(): Promise<ServerInfo> {
@@ -74,12 +76,8 @@ export class NamedStore implements Store {
 
   async history(): Promise<string | null> {
     const histories = await this.#text((store) => store.history())
-    return histories.includes(null)
-      ? null
-      : histories
-          .flatMap((history) => history?.split(' ') ?? [])
-          .sort()
-          .join(' ')
+    if (histories.includes(null)) return null
+    return [...new Set(histories.flatMap((history) => history?.split(' ') ?? []))].sort().join(' ')
   }
 
   async callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]> {

@@ -14,7 +14,7 @@ import type {
 } from '../../ports.ts'
 import { Cluster, isSlotTable } from './cluster.ts'
 import { describeError } from './errors.ts'
-import { infoIdentity, serverInfo, sumInfo } from './info.ts'
+import { infoIdentity, joinIdentities, serverInfo, sumInfo } from './info.ts'
 import { DEFAULT_SERVER } from './named-keys.ts'
 import { NamedStore } from './named-store.ts'
 import { countKeys, NodeLink, type NodeOptions, probeCommand } from './node-link.ts'
@@ -57,15 +57,19 @@ class ServerStore implements Store {
 
   async identity(): Promise<RedisIdentity> {
     const cluster = await this.#findCluster()
-    const [first = this.#link] = cluster ? await cluster.links() : []
-    const identity = infoIdentity(await first.info())
-    const shared = { database: this.#place.database, from: this.#target.from }
+    const own = { database: this.#place.database, from: this.#target.from }
     if (cluster) {
-      const endpoint = endpointOf(this.#target.url)
-      return { endpoint, mode: 'cluster', ...shared, ...identity, runId: null, replicationId: await this.history() }
+      const infos = await Promise.all((await cluster.links()).map((link) => link.info()))
+      return {
+        endpoint: endpointOf(this.#target.url),
+        mode: 'cluster',
+        ...own,
+        ...joinIdentities(infos.map(infoIdentity)),
+      }
     }
+    const identity = infoIdentity(await this.#link.info())
     const mode = this.#options.embedded ? 'embedded' : this.#sentinel ? 'sentinel' : 'standalone'
-    return { endpoint: this.#link.endpoint, mode, ...shared, ...identity }
+    return { endpoint: this.#link.endpoint, mode, ...own, ...identity }
   }
 
   async info(): Promise<ServerInfo> {
@@ -99,8 +103,7 @@ class ServerStore implements Store {
 
   async history(): Promise<string | null> {
     const infos = await Promise.all((await this.#links()).map((link) => link.info('replication')))
-    const ids = infos.map((info) => infoIdentity(info).replicationId)
-    return ids.includes(null) || ids.length === 0 ? null : ids.sort().join(' ')
+    return joinIdentities(infos.map(infoIdentity)).replicationId
   }
 
   async callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]> {

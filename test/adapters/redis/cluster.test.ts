@@ -85,7 +85,8 @@ describe('a Cluster that is named by one of its nodes', () => {
       endpoint: `127.0.0.1:${cluster.masters[0]?.port}`,
       mode: 'cluster',
       role: 'primary',
-      runId: null,
+      runId: expect.stringMatching(/^\w{40} \w{40} \w{40}$/),
+      version: expect.stringMatching(/^(Redis|Valkey) [\d.]+$/),
       replicationId: await store.history(),
     })
     expect((await store.history())?.split(' ')).toHaveLength(3)

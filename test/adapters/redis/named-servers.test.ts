@@ -105,7 +105,12 @@ describe('a store over them', () => {
     expect((await store.info()).keys).toBe(37)
     expect((await store.history())?.split(' ')).toHaveLength(3)
     expect(await store.layout()).toContain(cluster.masters[0]?.id)
-    expect(await store.identity()).toMatchObject({ endpoint: `127.0.0.1:${main.port}`, mode: 'standalone' })
+    expect(await store.identity()).toMatchObject({
+      endpoint: `default 127.0.0.1:${main.port}, reports 127.0.0.1:${cluster.masters[0]?.port}`,
+      mode: 'standalone',
+      role: 'primary',
+      replicationId: await store.history(),
+    })
     const own = (await masters[0]?.lane()) as Lane
     expect(await ask(own, ['DBSIZE'])).toEqual([19])
   })
