@@ -53,7 +53,7 @@ const SERVICES: readonly Service[] = [
     instructions: (changes) =>
       changes.map(
         (one) =>
-          `gcloud redis instances update <instance> --region <region> --update-redis-config ${assignment(one, memorystoreName(one.setting))}`,
+          `gcloud redis instances update <instance> --region <region> --update-redis-config ${memorystoreAssignment(one)}`,
       ),
   },
   {
@@ -81,8 +81,8 @@ export function managedService(endpoints: readonly string[], refusal: string, ch
   return service ? { name: service.name, instructions: service.instructions(changes) } : null
 }
 
-function assignment({ setting, wanted }: Changes[number], name: string = setting): string {
-  return `${name}=${settingText(wanted)}`
+function assignment({ setting, wanted }: Changes[number]): string {
+  return `${setting}=${settingText(wanted)}`
 }
 
 function amazon(changes: Changes, command: string): string[] {
@@ -101,6 +101,6 @@ function withSize(changes: Changes, size: string, line: (assignment: string) => 
   return changes.map((one) => (one.setting === 'maxmemory' ? size : line(assignment(one))))
 }
 
-function memorystoreName(setting: SettingName): string {
-  return setting === 'maxmemory' ? 'maxmemory-gb' : setting
+function memorystoreAssignment(change: Changes[number]): string {
+  return change.setting === 'maxmemory' ? `maxmemory-gb=${Number(change.wanted) / 1024 ** 3}` : assignment(change)
 }

@@ -16,6 +16,7 @@ import { journalKey } from '../core/key.ts'
 import { showConfig } from './config-show.ts'
 import type { OperationContext } from './context.ts'
 import { appendLine, journalFile } from './journal-file.ts'
+import { untilStopped } from './until-stopped.ts'
 
 export type { JournalResult } from '../core/journal-entry.ts'
 
@@ -112,9 +113,12 @@ async function writeResult(
   const { signal } = context
   try {
     if (refusal?.code === 'REDIS_ACL') throw refusal
-    await soonAfter(signal, LAST_RECORD_MS, addRecord(writing, { ...head, phase: 'result', ended }))
+    await untilStopped(addRecord(writing, { ...head, phase: 'result', ended }), signal, LAST_RECORD_MS)
   } catch (thrown) {
-    const error = asCachectlError(thrown)
+    const error =
+      thrown === signal.reason
+        ? new CachectlError('REDIS_TIMEOUT', 'Redis did not answer, and the run was to stop')
+        : asCachectlError(thrown)
     const at = new Date(context.clock.now()).toISOString()
     const path = await keepInFile(writing, { ...head, phase: 'result', at, ended }, error)
     if (refusal === null) note(context, `how this run ended is written to ${path}: ${error.message}`)
@@ -155,26 +159,6 @@ async function keepInFile(
 }
 
 const NO_FOLDER = 'nor is there a folder for a local journal: neither XDG_STATE_HOME nor HOME is set'
-
-/** What comes of the work, or a rejection where it has not ended so soon after the signal was aborted. */
-async function soonAfter<T>(signal: AbortSignal, withinMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  let begin = () => {}
-  const late = new Promise<never>((_, reject) => {
-    const error = new CachectlError('REDIS_TIMEOUT', 'Redis did not answer, and the run is to stop')
-    begin = () => {
-      timer = setTimeout(() => reject(error), withinMs)
-    }
-  })
-  if (signal.aborted) begin()
-  else signal.addEventListener('abort', begin)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-    signal.removeEventListener('abort', begin)
-  }
-}
 
 function note({ emit }: OperationContext, message: string): void {
   emit({ event: 'note', level: 'warn', message })

@@ -1,55 +1,21 @@
 // `policy apply`: CONFIG SET of what is planned on each master, read back, and on request written to the servers' own files.
-import { type Account, emptyAccount } from '../core/account.ts'
-import { asCachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import { asCachectlError, type CachectlError, EXIT, worstExit } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { isErrorReply } from '../core/reply.ts'
-import {
-  type ComparedSetting,
-  type SettingName,
-  type SettingValue,
-  settingText,
-  shownSetting,
-} from '../core/server-policy.ts'
+import { settingText, shownSetting } from '../core/server-policy.ts'
 import type { Lane, Master, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { beginJournal, type JournalPlace } from './journal.ts'
 import { isNothingToDo, isRefused, type MasterPlan, type PolicyPlan } from './policy-plan.ts'
+import {
+  type AppliedSetting,
+  accountOf,
+  type Lost,
+  type MasterApplied,
+  type PolicyApplyReport,
+  problemsOf,
+} from './policy-report.ts'
 import { readMaster, refusalOf, withLane } from './policy-settings.ts'
-import type { ReportBase } from './report-base.ts'
-
-export interface AppliedSetting {
-  setting: SettingName
-  from: SettingValue | null
-  to: SettingValue
-  /** `done`: read back as it should be; `unknown`: sent, and not answered; `remaining`: a dry run, or stopped before its turn */
-  outcome: 'done' | 'failed' | 'unknown' | 'remaining'
-  /** why it failed, or is unknown */
-  reason: string | null
-}
-
-export interface MasterApplied {
-  master: string
-  settings: AppliedSetting[]
-  same: number
-  /** CONFIG REWRITE; null: not asked for, or not reached */
-  persisted: { done: boolean; file: string | null; reason: string | null } | null
-}
-
-/** The account counts settings, over all masters. */
-export interface PolicyApplyReport extends Omit<ReportBase, 'dryRun'>, Account {
-  command: 'policy apply'
-  dryRun: boolean
-  persist: boolean
-  masters: MasterApplied[]
-  neighbours: PolicyPlan['neighbours']
-  effects: PolicyPlan['effects']
-  managed: PolicyPlan['managed']
-  notes: string[]
-  /** why not all is done, most important first */
-  problems: { code: string; message: string; hint: string; exitCode: ExitCode }[]
-  exitCode: ExitCode
-  journal: JournalPlace
-}
 
 /**
  * Nothing is rolled back: each setting is by itself what the config says, and the order is such that a half of them does no harm.
@@ -62,7 +28,8 @@ export async function applyPolicy(
 ): Promise<PolicyApplyReport> {
   const startedAtMs = context.clock.now()
   const applied = plan.masters.map(notYet)
-  const finish = (journal: JournalPlace) => reportOf(context, plan, applied, { dryRun, journal, startedAtMs })
+  const lost = new Map<string, CachectlError>()
+  const finish = (journal: JournalPlace) => reportOf(context, plan, applied, { dryRun, journal, startedAtMs, lost })
   if (dryRun || isNothingToDo(plan)) return finish('none')
   if (isRefused(plan)) {
     for (const [index, { refusal }] of plan.masters.entries())
@@ -70,12 +37,13 @@ export async function applyPolicy(
         Object.assign(one, { outcome: 'failed', reason: refusal?.message })
     return finish('none')
   }
+  const masters = await context.store.masters()
   const run = await beginJournal(context, { verb: 'policy apply', what: whatOf(plan), frees: true })
-  const masters = await context.store.masters().catch(() => [])
   for (const [index, one] of plan.masters.entries()) {
     if (context.signal.aborted) break
     const master = masters.find(({ id }) => id === one.master)
-    await applyTo(context, master, one, applied[index] as MasterApplied, plan.persist)
+    const error = await applyTo(context, master, one, applied[index] as MasterApplied, plan.persist)
+    if (error) lost.set(one.master, error)
   }
   const report = finish(run.place())
   const { matched, deleted, alreadyGone, failed, unknown, remaining } = report
@@ -101,15 +69,17 @@ function whatOf({ masters, persist }: PolicyPlan): string[] {
   return persist ? [...changed, 'CONFIG REWRITE'] : changed
 }
 
+/** What ended it before its end, where that was no refusal. */
 async function applyTo(
   context: OperationContext,
   master: Master | undefined,
   plan: MasterPlan,
   applied: MasterApplied,
   persist: boolean,
-): Promise<void> {
+): Promise<CachectlError | null> {
   const give = (outcome: AppliedSetting['outcome'], reason: string) => {
     for (const one of applied.settings) if (one.outcome === 'remaining') Object.assign(one, { outcome, reason })
+    return null
   }
   if (!master) return give('failed', `${plan.master} is no master any more`)
   if (plan.refusal) return give('failed', plan.refusal.message)
@@ -119,12 +89,14 @@ async function applyTo(
       await readBack(plan.master, lane, applied.settings)
       if (persist && !context.signal.aborted) applied.persisted = await rewrite(lane, plan)
     })
+    return null
   } catch (thrown) {
     // What was answered is known, what was under way is not, and the rest was not sent.
-    const { message } = asCachectlError(thrown)
-    for (const one of applied.settings) if (one.outcome === 'unknown') one.reason ??= message
-    give('remaining', message)
-    if (applied.settings.length === 0) applied.persisted = { done: false, file: plan.configFile, reason: message }
+    const error = asCachectlError(thrown)
+    for (const one of applied.settings) if (one.outcome === 'unknown') one.reason ??= error.message
+    give('remaining', error.message)
+    if (persist) applied.persisted ??= { done: false, file: plan.configFile, reason: error.message }
+    return error
   }
 }
 
@@ -172,9 +144,9 @@ function reportOf(
   context: OperationContext,
   plan: PolicyPlan,
   masters: MasterApplied[],
-  { dryRun, journal, startedAtMs }: { dryRun: boolean; journal: JournalPlace; startedAtMs: number },
+  { dryRun, journal, startedAtMs, lost }: { dryRun: boolean; journal: JournalPlace; startedAtMs: number; lost: Lost },
 ): PolicyApplyReport {
-  const problems = dryRun ? [] : problemsOf(context, plan, masters)
+  const problems = dryRun ? [] : problemsOf(context, plan, masters, lost)
   const exitCode = worstExit(problems.map((problem) => problem.exitCode))
   const { redis, persist, neighbours, effects, managed, notes } = plan
   return {
@@ -196,54 +168,4 @@ function reportOf(
     exitCode,
     journal,
   }
-}
-
-function accountOf(masters: readonly MasterApplied[]): Account {
-  const account = emptyAccount()
-  for (const { settings, same } of masters) {
-    account.matched += settings.length + same
-    account.alreadyGone += same
-    for (const { outcome } of settings) account[outcome === 'done' ? 'deleted' : outcome]++
-  }
-  return account
-}
-
-function problemsOf(
-  { signal }: OperationContext,
-  { masters: plans }: PolicyPlan,
-  masters: readonly MasterApplied[],
-): PolicyApplyReport['problems'] {
-  const problems: PolicyApplyReport['problems'] = []
-  if (signal.aborted) {
-    const { code, message, hint, exitCode } = asCachectlError(signal.reason)
-    problems.push({ code, message, hint, exitCode })
-  }
-  for (const [index, { master, settings, persisted }] of masters.entries()) {
-    for (const [reason, names] of byReason(settings)) {
-      const denied = plans[index]?.refusal?.code === 'NOPERM' || /^NOPERM/.test(reason)
-      problems.push({
-        code: denied ? 'REDIS_ACL' : 'INCOMPLETE',
-        message: `${printable(master)}: ${names.join(', ')} not set: ${reason}`,
-        hint: denied ? ACL_HINT : 'see what is set with `cachectl policy check`',
-        exitCode: denied ? EXIT.denied : EXIT.partial,
-      })
-    }
-    if (persisted && !persisted.done)
-      problems.push({
-        code: 'INCOMPLETE',
-        message: `${printable(master)}: set until its next start, not written to a file: ${persisted.reason}`,
-        hint: 'write it where the server is configured, then run `cachectl policy check`',
-        exitCode: /^NOPERM/.test(persisted.reason ?? '') ? EXIT.denied : EXIT.partial,
-      })
-  }
-  return problems
-}
-
-const ACL_HINT = '`ACL SETUSER <user> +config|get +config|set +config|rewrite +info` gives the rights'
-
-function byReason(settings: readonly AppliedSetting[]): Map<string, ComparedSetting['setting'][]> {
-  const reasons = new Map<string, SettingName[]>()
-  for (const { setting, outcome, reason } of settings)
-    if (outcome !== 'done' && reason !== null) reasons.set(reason, [...(reasons.get(reason) ?? []), setting])
-  return reasons
 }
