@@ -25,7 +25,11 @@ export function compareWitnesses(
     problems.push({ model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
   if (after.identity.runId !== before.identity.runId) add('Redis was restarted while warming')
   else if (after.identity.replicationId !== before.identity.replicationId)
-    add('another server was promoted while warming')
+    add(
+      after.identity.mode === 'cluster'
+        ? 'the masters changed while warming: one was restarted, promoted, added or emptied'
+        : 'another server was promoted while warming',
+    )
   if (after.state.incarnation !== before.state.incarnation)
     add('the control data was lost while warming (FLUSHALL, eviction or failover): what was written before is dead')
   else if (changed || after.state.epoch !== before.state.epoch)

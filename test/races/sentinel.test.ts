@@ -32,8 +32,8 @@ const during = async (change: () => Promise<unknown>): Promise<History & { overM
   const history = await runTrials(scene, {
     kind: anyKind,
     trials: 16,
-    durationMs: 7_000,
-    writes: 40,
+    durationMs: 5_000,
+    writes: 30,
     restMs: 60,
     open: { deadlineMs: 500 },
     chaos: async () => {
