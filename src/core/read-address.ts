@@ -18,7 +18,7 @@ export function explainStranger({
   if (control) return verdict('foreign', 'control-data', [`${there}: it is control data of cachectl, not an entry.`])
   if (raw)
     return verdict('foreign', 'raw', [
-      `${there}. Other software writes it (\`format: 'raw'\`): cachectl measures and clears it, and never reads it as an entry.`,
+      `${there}. Other software writes ${exists ? 'it' : 'such keys'} (\`format: 'raw'\`): cachectl measures and clears them, and never reads them as entries.`,
     ])
   if (hasConfig && place === null) {
     const [meant] = near
@@ -41,7 +41,7 @@ export function explainStranger({
 
 /** Whether a read would look here at all. */
 export function explainAddress(facts: ReadFacts): ReadVerdict | null {
-  const { currentKey, declared, ended, exists, place, version, near } = facts
+  const { currentKey, currentExists, declared, ended, exists, place, version, near } = facts
   const there = exists ? 'The key is there, but' : 'There is no such key, and'
   if (!declared)
     return verdict(
@@ -50,24 +50,25 @@ export function explainAddress(facts: ReadFacts): ReadVerdict | null {
       [`${there} the config has no ${place}: nothing of this config reads it.`, ...nearSentences(near)],
       near[0] === undefined ? 'cachectl config show' : why(near[0].key),
     )
-  const elsewhere = currentKey === null ? null : why(currentKey)
+  const under = `under ${currentKey}, which is ${currentExists ? 'there' : 'not there'}`
+  const elsewhere = currentExists ? why(currentKey ?? '') : null
   if (version !== null && version.version !== version.current) {
     return verdict(
       'miss',
       'other-version',
       [
-        `${there} it is of version v${version.version}; the config is at v${version.current}, and reads only that.`,
+        `${there} it is of version v${version.version}; the config is at v${version.current}, and reads only that, ${under}.`,
         versionSentence(version),
       ],
-      elsewhere ?? 'cachectl version show',
+      elsewhere ?? warmCommand(facts),
     )
   }
   if (currentKey === null) return null
   return verdict(
     'miss',
     'outdated-generation',
-    [`${there} its generation is over: ${ended.map(endedText).join(', and ')}. A read looks under ${currentKey}.`],
-    elsewhere,
+    [`${there} its generation is over: ${ended.map(endedText).join(', and ')}. A read looks ${under}.`],
+    elsewhere ?? warmCommand(facts),
   )
 }
 
@@ -92,10 +93,15 @@ function shortTime(iso: string): string {
   return iso.replace(/\.\d+Z$/, 'Z')
 }
 
+/** What is there is told by the report; what is not there either may be what was meant all the same. */
 export function nearSentences(near: ReadFacts['near']): string[] {
-  const there = near.filter(({ exists }) => exists).map(({ key, how }) => `${key} (${how})`)
-  if (there.length > 0) return [`There is ${there.slice(0, 3).join(', and ')}.`]
+  if (near.some(({ exists }) => exists)) return []
   return near.slice(0, 1).map(({ key, how }) => `Perhaps ${key} is meant (${how}), which is not there either.`)
+}
+
+/** Of what only code reads, nothing can be warmed. */
+export function warmCommand({ ofCode, place }: Pick<ReadFacts, 'ofCode' | 'place'>): string | null {
+  return ofCode ? null : `cachectl warm ${place?.split(':')[1] ?? ''}`.trim()
 }
 
 export function verdict(

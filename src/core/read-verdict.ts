@@ -2,7 +2,7 @@
 import type { EntryHeader, HeaderFailure } from './entry-header.ts'
 import type { ConfiguredLife } from './expiry.ts'
 import { freshness } from './freshness.ts'
-import { explainAddress, explainStranger, nearSentences, verdict } from './read-address.ts'
+import { explainAddress, explainStranger, nearSentences, verdict, warmCommand } from './read-address.ts'
 import { shellWord } from './shell-word.ts'
 import { formatDuration, formatPercent } from './units.ts'
 
@@ -59,6 +59,7 @@ export interface ReadFacts {
   incarnation: string | null
   /** the key under which a read would look, where that is another one */
   currentKey: string | null
+  currentExists: boolean
   /** generations of the key that are over: of which scope, and when and by whom they were ended, where that is recorded */
   ended: readonly { scope: string; tenant: string | null; endedAt: string | null; by: string | null }[]
   /** null: no key of the config's scheme */
@@ -129,8 +130,8 @@ function more(read: ReadVerdict, sentence: string): ReadVerdict {
 }
 
 function explainEntry(facts: ReadFacts): ReadVerdict {
-  const { exists, header, headerFailure, incarnation, invalidations, ofCode, place, type, near, keyedByRow } = facts
-  const warm = ofCode ? null : `cachectl warm ${place?.split(':')[1] ?? ''}`.trim()
+  const { exists, header, headerFailure, incarnation, invalidations, place, type, near, keyedByRow } = facts
+  const warm = warmCommand(facts)
   const miss = (reason: ReadReason, sentence: string): ReadVerdict => verdict('miss', reason, [sentence], warm)
   if (!exists) {
     const absent = miss('absent', `There is no such key: a read of ${place} is a miss and loads from the source.`)

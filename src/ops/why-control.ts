@@ -51,6 +51,7 @@ export interface KeyControl {
   keys: Keys
   /** under which a read would look; null: under this very key */
   currentKey: string | null
+  currentExists: boolean
   /** versions that the config or registered code read */
   versions: string[]
 }
@@ -67,6 +68,7 @@ export async function readKeyControl(
   const there = { ...parsed, version: current }
   // A digest cannot be spelled again: only the head of such a key can be compared.
   const currentKey = parsed.digest === null ? keys.build(there) : `${keys.head(there)}#${parsed.digest}`
+  const here = currentKey === bytes.toString('utf8')
   const own = Object.values(config.models).map(({ version }) => version)
   return {
     incarnation: state.incarnation,
@@ -74,7 +76,8 @@ export async function readKeyControl(
     version: versionOf(state, parsed, current),
     lease,
     keys,
-    currentKey: currentKey === bytes.toString('utf8') ? null : currentKey,
+    currentKey: here ? null : currentKey,
+    currentExists: !here && (await context.store.call('EXISTS', currentKey)) === 1,
     versions: [...new Set([config.version, ...own, ...state.versions.map(({ version }) => version)])],
   }
 }

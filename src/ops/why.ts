@@ -96,7 +96,7 @@ function factsOf(
   { belongsTo, control, near, invalidations, ofCode }: PlaceFacts,
   now: Pick<ReadFacts, 'nowMs' | 'refreshChance'>,
 ): ReadFacts {
-  const { currentKey, ended, incarnation, lease, version } = control
+  const { currentKey, currentExists, ended, incarnation, lease, version } = control
   const place = belongsTo === null ? null : printable(placeText(belongsTo))
   const { raw = false, declared = false, keyedByRow = false, life = UNDECLARED } = belongsTo ?? {}
   return {
@@ -116,6 +116,7 @@ function factsOf(
     place,
     incarnation,
     currentKey: currentKey === null ? null : printable(currentKey),
+    currentExists,
     ended,
     version,
     lease,
@@ -138,7 +139,14 @@ interface PlaceFacts {
 }
 
 /** Of what is no key of the config's scheme. */
-const NO_CONTROL: PlaceFacts['control'] = { incarnation: null, ended: [], version: null, lease: null, currentKey: null }
+const NO_CONTROL: PlaceFacts['control'] = {
+  incarnation: null,
+  ended: [],
+  version: null,
+  lease: null,
+  currentKey: null,
+  currentExists: false,
+}
 
 const NOWHERE: PlaceFacts = {
   belongsTo: null,

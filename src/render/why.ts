@@ -49,7 +49,7 @@ function lifeText(life: NonNullable<WhyReport['belongsTo']>['life']): string | n
   switch (life.kind) {
     case 'time': {
       const jitter = life.jitter === 0 ? '' : `, up to ${formatPercent(life.jitter)} less at random`
-      return `fresh for ${formatDuration(life.ttlMs)}${jitter}, grace ${formatDuration(life.graceMs)}`
+      return `fresh for ${formatDuration(life.ttlMs)}${jitter}${life.graceMs === 0 ? '' : `, grace ${formatDuration(life.graceMs)}`}`
     }
     case 'never':
       return 'never stale, no TTL'

@@ -105,8 +105,9 @@ describe('why', () => {
     )
     const key = current.build({ namespace: 'detail', subject: 'product', version: '1', tenant: null, rest: ['1'] })
     const { read } = await explain(PRODUCT)
-    expect(read).toMatchObject({ outcome: 'miss', reason: 'outdated-generation', next: `cachectl why '${key}'` })
+    expect(read).toMatchObject({ outcome: 'miss', reason: 'outdated-generation', next: 'cachectl warm product' })
     await server.call('SET', key, entry())
+    expect((await explain(PRODUCT)).read.next).toBe(`cachectl why '${key}'`)
     expect((await explain(key)).read.outcome).toBe('fresh')
   })
 
@@ -115,7 +116,7 @@ describe('why', () => {
     ['shop:v1:nowhere:product:1', 'undeclared', /has no nowhere:product/],
     ['shop:v1:nowhere:@fn.a:1', 'undeclared', /has no nowhere:@fn.a/],
     ['shop~generations', 'control-data', /control data/],
-    ['legacy:1', 'raw', /Other software writes it/],
+    ['legacy:1', 'raw', /Other software writes such keys/],
     ['bull:1', 'not-an-entry', /no entry of this config/],
   ])('%s is %s', async (key, reason, sentence) => {
     const { read } = await explain(key)
@@ -238,7 +239,10 @@ describe('why, in full', () => {
     ])
     expect(Math.abs(Date.parse(report.ended[0]?.endedAt as string) - Date.now())).toBeLessThan(60_000)
     const current = 'shop:v1:detail~n2:city~s1:paris'
-    expect(report.read).toMatchObject({ reason: 'outdated-generation', next: `cachectl why '${current}'` })
+    expect(report.read).toMatchObject({ reason: 'outdated-generation', next: 'cachectl warm city' })
+    expect(report.read.sentences[0]).toContain(`A read looks under ${current}, which is not there.`)
+    await server.call('SET', current, entry(), 'PX', 60_000)
+    expect((await explain(CITY)).read).toMatchObject({ next: `cachectl why '${current}'` })
     expect(report.read.sentences[0]).toMatch(
       /namespace:detail was bumped at .*Z by ops@web-1:7, and model:city was bumped at .* by web-2:8/,
     )
@@ -257,7 +261,10 @@ describe('why, in full', () => {
     await server.call('HSET', generationsKey('shop'), 'incarnation', INCARNATION, 'code:1', '2026-11-20T01:02:03.000Z')
     const { read, version } = await explain(PRODUCT)
     expect(version).toEqual({ version: '1', current: '1.2', registeredSince: '2026-11-20T01:02:03.000Z', live: false })
-    expect(read).toMatchObject({ reason: 'other-version', next: 'cachectl why shop:v1.2:detail:product:1' })
+    expect(read).toMatchObject({ reason: 'other-version', next: 'cachectl warm product' })
+    expect(read.sentences[0]).toContain('reads only that, under shop:v1.2:detail:product:1, which is not there.')
+    await server.call('SET', 'shop:v1.2:detail:product:1', entry(), 'PX', 60_000)
+    expect((await explain(PRODUCT)).read.next).toBe('cachectl why shop:v1.2:detail:product:1')
     expect(read.sentences[1]).toContain('has been registered since 2026-11-20T01:02:03Z')
     expect((await explain('shop:v3:detail:product:1')).read.sentences[1]).toBe(
       'No code of v3 is registered: it is left over.',
@@ -381,7 +388,6 @@ describe('why, in full', () => {
     expect(absent.read.sentences).toEqual([
       'There is no such key: a read of detail:city is a miss and loads from the source.',
       'Its model names entries by a `key` of their rows, which need not be the id.',
-      'There is shop:v1:list:city:paris (in namespace list).',
     ])
     const typed = await explain('city:paris')
     expect(typed.read).toMatchObject({ reason: 'not-an-entry', next: `cachectl why ${CITY}` })
