@@ -107,6 +107,30 @@ describe('history', () => {
     expect((await run(['history'])).stdout).toMatch(/Left out: 1 in the journal that cachectl did not write/)
   })
 
+  it('a run that was killed is shown as such, and the same command again completes it', async () => {
+    const slow = createProject({
+      'cache.config.mjs': CONFIG.replace(
+        'yield [',
+        'if (process.env.SLOW) await new Promise((go) => setTimeout(go, 60_000)); yield [',
+      ),
+    })
+    try {
+      const warming = start(['warm'], { cwd: slow.folder, env: { ...env(), SLOW: '1' } })
+      await until(async () => (await redis.call('XLEN', 'shop~journal')) === 1)
+      expect((await run(['history'])).stdout).toMatch(/warm +running/)
+      warming.child.kill('SIGKILL')
+      await warming.ended
+      expect((await run(['history'])).stdout).toMatch(
+        /warm +no result: interrupted\?[\s\S]*The same command again\ncompletes its work/,
+      )
+      await redis.call('DEL', ...((await redis.call('KEYS', 'shop~lock*')) as string[]), 'none')
+      expect((await run(['warm'])).exitCode).toBe(0)
+      expect((await run(['history'])).stdout).toMatch(/warm +done[\s\S]*warm +no result/)
+    } finally {
+      slow.remove()
+    }
+  })
+
   it('tells what stands in the local file only, and about which server', async () => {
     await redis.call('ACL', 'SETUSER', 'default', '-xadd')
     try {

@@ -34,12 +34,15 @@ describe('records of the journal', () => {
 
   it(`any text comes back, escaped once (seed ${seed})`, () => {
     fc.assert(
-      fc.property(fc.array(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), { minLength: 1 }), (texts) => {
-        const what = shortened(texts.map(printable))
-        const record = { ...intent, what }
-        expect(readFields(ID, recordFields(record))).toEqual(record)
-        expect(readLine(recordLine(record, ''))?.record).toEqual(record)
-      }),
+      fc.property(
+        fc.array(fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }), { minLength: 1, maxLength: 5 }),
+        (texts) => {
+          const what = shortened(texts.map(printable))
+          const record = { ...intent, what }
+          expect(readFields(ID, recordFields(record))).toEqual(record)
+          expect(readLine(recordLine(record, ''))?.record).toEqual(record)
+        },
+      ),
       { seed },
     )
   })

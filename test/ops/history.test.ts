@@ -83,6 +83,19 @@ describe('following', () => {
     ])
   })
 
+  it('misses nothing between what was shown and what is followed', async () => {
+    await did('before')
+    const { lastId } = await history(here(), ALL)
+    await did('between')
+    const stop = new AbortController()
+    for await (const entry of follow(here({ signal: stop.signal }), { verb: null, target: null, lastId })) {
+      expect(entry.verb).toBe('between')
+      stop.abort()
+    }
+    // Who begins with what is new when it connects has missed it.
+    expect(await redis.call('XREAD', 'BLOCK', 20, 'STREAMS', 'shop~journal', '$')).toBeNull()
+  })
+
   it('goes on after the connection was lost, with all that was written meanwhile', async () => {
     const kill = async () => {
       // Only the connection that waits: the others are the ones that kill and write.

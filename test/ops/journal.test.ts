@@ -3,6 +3,7 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openStore } from '../../src/adapters/redis/store.ts'
+import { recordFields } from '../../src/core/journal-entry.ts'
 import type { OperationContext } from '../../src/ops/context.ts'
 import { beginJournal, configDigest, type JournalResult, RECORDS_KEPT } from '../../src/ops/journal.ts'
 import { appendLine, journalFile, readLines } from '../../src/ops/journal-file.ts'
@@ -145,7 +146,16 @@ describe('the journal in Redis', () => {
 
 describe('what is read of it', () => {
   it('is filtered and limited, last begun first, over pages of any size', async () => {
-    for (let i = 0; i < 300; i++) await (await beginJournal(here(), invalidate([`product:${i}`]))).end(DONE)
+    const head = { verb: 'invalidate', who: 'ops@web-1:1', config: null }
+    const ended = { ...DONE, began: new Date().toISOString(), durationMs: 1 }
+    const records = Array.from({ length: 300 }, (_, i) => {
+      const both = { ...head, op: `op${i}`, what: [`product:${i}`] }
+      return [
+        recordFields({ ...both, phase: 'intent', ended: null }),
+        recordFields({ ...both, phase: 'result', ended }),
+      ]
+    })
+    await Promise.all(records.flat().map((fields) => redis.call('XADD', 'shop~journal', '*', ...fields)))
     const { entries } = await readJournal(here(), { ...ALL, limit: 5 })
     expect(entries.map(({ what }) => what[0])).toEqual([299, 298, 297, 296, 295].map((i) => `product:${i}`))
     expect((await readJournal(here(), ALL)).entries).toHaveLength(300)

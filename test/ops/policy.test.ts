@@ -277,15 +277,22 @@ describe('policy apply', () => {
   })
 })
 
+const LIES = /SET\r\n\$16\r\nmaxmemory-policy/
+
 describe('faults in the middle', () => {
   it('a server that says OK and does not do it is found out by reading back', async () => {
-    const report = await through((sent) => (/SET\r\n\$16\r\nmaxmemory-policy/.test(sent) ? '+OK\r\n' : null))
+    const report = await through((sent) => (LIES.test(sent) ? '+OK\r\n' : null))
     expect(report).toMatchObject({ ok: false, deleted: 1, failed: 1, exitCode: 3 })
     expect(report.masters[0]?.settings[0]).toMatchObject({
       outcome: 'failed',
       reason: 'the server took it, and has noeviction',
     })
-    // Who believes the OK reports what is not so.
+    // Who believes what it is answered reports both as done.
+    const meddler = await startMeddler(redis.port as number, (sent) => (LIES.test(sent) ? '+OK\r\n' : null))
+    const naive = openStore({ url: meddler.url, from: 'test', tls: null }, TIMEOUTS)
+    expect(await naive.call('CONFIG', 'SET', 'maxmemory-policy', 'volatile-lru')).toBe('OK')
+    await naive.close()
+    await meddler.stop()
     expect(await setting('maxmemory-policy')).toBe('noeviction')
   })
 
