@@ -63,6 +63,9 @@ export function splitCommand<Place>(
   if (SUMS.has(name)) return { ...byKeys(args, 'sum', placeOf), repeatable: REPEATABLE.has(name) }
   if (SCRIPTS.has(name)) return script(args, placeOf)
   if (SECOND_KEY_READS.has(name)) return args.length > 2 ? atKey(args, 2, placeOf) : anywhere(args)
+  // One of several would be changed.
+  if (name === 'CONFIG' && nameOf(args.slice(1)) !== 'GET')
+    return refused('ERR CONFIG is of one server: ask each master')
   if (KEYLESS.has(name)) return anywhere(args)
   if (name === 'XREAD') return stream(args, placeOf)
   if (ONE_CONNECTION.has(name)) return refused(`ERR ${name} is of one connection, and this lane is of several servers`)

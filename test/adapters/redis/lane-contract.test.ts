@@ -162,9 +162,11 @@ describe.each([
       ['CLIENT', 'CACHING', 'YES'],
       ['SCAN', 0],
       ['FLUSHALL'],
+      ['CONFIG', 'SET', 'maxmemory', 0],
       ['EVAL', 'return 1', 2, 'a', 'x'],
     )
     expect(replies.map((reply) => isErrorReply(reply) && reply.code)).toEqual([
+      'ERR',
       'ERR',
       'ERR',
       'ERR',
