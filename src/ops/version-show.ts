@@ -238,7 +238,7 @@ function notesOf(state: VersionState, count: VersionCount): string[] {
   if (!count.complete)
     notes.push(`stopped after ${count.visited} keys: the figures are those of what was seen until then`)
   if (state.incarnation === null)
-    notes.push('there is no control data in this Redis: nothing was bumped, or it is gone, and all entries are misses')
+    notes.push('no control data here: nothing was bumped, or it is lost and all entries miss')
   if (count.raw.overflowed) notes.push('there are more versions of raw namespaces than are told apart')
   return notes
 }

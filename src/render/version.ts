@@ -27,20 +27,16 @@ export function renderVersions(report: VersionShowReport, view: VersionView): st
   const scopes = [...report.scopes].sort(byLeftovers)
   const shown = scopes.slice(0, MOST_SCOPES)
   const about = report.method === 'sample' ? `, estimated from ${formatCount(report.visited)} keys; --full counts` : ''
-  const lines = [`${serverLine(report.redis)} · prefix ${printable(report.prefix)}${about}`, '']
-  lines.push(...layOut(shown, scopeColumns(view), view.widthColumns, paint.bold).lines)
+  const lines = [serverLine(report.redis), `prefix ${printable(report.prefix)}${about}`, '']
+  lines.push(...drawn(shown, scopeColumns(view), view, 0))
   if (scopes.length > shown.length)
     lines.push(`  … and ${formatCount(scopes.length - shown.length)} more: --json has all`)
   const left = shown.flatMap((scope) => leftovers(scope))
-  if (left.length > 0) {
-    lines.push('', paint.bold('Left of former generations, out of reach:'))
-    lines.push(...layOut(left, leftColumns(view), view.widthColumns, paint.dim).lines.map((line) => `  ${line}`))
-  }
+  if (left.length > 0)
+    lines.push('', paint.bold('Left of former generations, out of reach:'), ...drawn(left, leftColumns(view), view, 2))
   if (report.versions.length > 0) {
-    lines.push('', paint.bold('Other versions of the code than this config:'))
-    lines.push(
-      ...layOut(report.versions, versionColumns(view), view.widthColumns, paint.dim).lines.map((line) => `  ${line}`),
-    )
+    const title = paint.bold('Other versions of the code than this config:')
+    lines.push('', title, ...drawn(report.versions, versionColumns(view), view, 2))
   }
   for (const { versionKey, problem } of shown)
     if (problem !== null) lines.push(paint.yellow(`! ${versionKey} holds no version that can be bumped: ${problem}`))
@@ -48,6 +44,18 @@ export function renderVersions(report: VersionShowReport, view: VersionView): st
   const prunable = left.length > 0 || report.versions.some(({ state }) => state === 'older')
   if (prunable) lines.push(paint.dim('next: cachectl version prune --dry-run'))
   return `${lines.join('\n')}\n`
+}
+
+/** Lines of a table, and which columns had no room. */
+function drawn<Row>(
+  rows: readonly Row[],
+  columns: Column<Row>[],
+  { paint, widthColumns }: VersionView,
+  indent: number,
+): string[] {
+  const { lines, dropped } = layOut(rows, columns, widthColumns === null ? null : widthColumns - indent, paint.bold)
+  const left = dropped.length === 0 ? [] : [paint.dim(`no room for: ${dropped.join(', ')}; --json has them`)]
+  return [...lines, ...left].map((line) => ' '.repeat(indent) + line)
 }
 
 function byLeftovers(a: ShownScope, b: ShownScope): number {
