@@ -40,8 +40,16 @@ export function tlsFixture(name: string): string {
   return readFileSync(tlsFile(name), 'utf8')
 }
 
+let startOther: (() => Promise<TestRedis>) | null = null
+
+/** From here on, in this test file, whoever asks for any server gets one of these; who asks for arguments, TLS or a binary gets what they ask for. */
+export function startInstead(start: () => Promise<TestRedis>): void {
+  startOther = start
+}
+
 /** Starts a server; the caller stops it. */
 export async function startRedis(options: TestRedisOptions = {}): Promise<TestRedis> {
+  if (startOther !== null && Object.keys(options).every((name) => name === 'port')) return startOther()
   const wanted = options.port ?? (options.tls ? 0 : null)
   const port = wanted === 0 ? await freePort() : wanted
   const args = [...(options.tls ? tlsArguments(options.tls, port as number) : []), ...(options.args ?? [])]
