@@ -4,7 +4,7 @@ import { formatBytes, formatCount } from './units.ts'
 
 /** Keys that belong together: those of the cache, those of a neighbour, the rest. */
 export interface Resident {
-  /** `BullMQ`, `shop`, `other keys`, or a glob of `protect` */
+  /** `BullMQ`, `shop`, `others`, or a glob of `protect` */
   name: string
   kind: NeighbourKind | 'cache' | 'control' | 'protected' | 'other'
   keys: number
@@ -47,7 +47,7 @@ const KINDS: Readonly<Record<Resident['kind'], string>> = {
   lock: '',
   limit: '',
   protected: ' (protect)',
-  other: '',
+  other: ' (unknown)',
   cache: ' (this cache)',
   control: ' (its control data)',
 }

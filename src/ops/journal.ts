@@ -103,7 +103,7 @@ async function writeIntent(
   }
 }
 
-/** Redis gets the result of a run whose intent it could not take, too, if it can by now: others look there. */
+/** The file of an intent gets its result, too, so that it tells the whole; and Redis, if it can by now: others look there. */
 async function writeResult(
   writing: Writing,
   ended: JournalRecord['ended'],
@@ -111,19 +111,22 @@ async function writeResult(
 ): Promise<void> {
   const { context, head } = writing
   const { signal } = context
+  const toFile = (because: CachectlError) => {
+    const at = new Date(context.clock.now()).toISOString()
+    return keepInFile(writing, { ...head, phase: 'result', at, ended }, because)
+  }
+  if (refusal !== null) await toFile(refusal)
+  if (refusal?.code === 'REDIS_ACL') return
   try {
-    if (refusal?.code === 'REDIS_ACL') throw refusal
     await untilStopped(addRecord(writing, { ...head, phase: 'result', ended }), signal, LAST_RECORD_MS)
   } catch (thrown) {
-    const error =
-      thrown === signal.reason
-        ? new CachectlError('REDIS_TIMEOUT', 'Redis did not answer, and the run was to stop')
-        : asCachectlError(thrown)
-    const at = new Date(context.clock.now()).toISOString()
-    const path = await keepInFile(writing, { ...head, phase: 'result', at, ended }, error)
-    if (refusal === null) note(context, `how this run ended is written to ${path}: ${error.message}`)
+    if (refusal !== null) return
+    const error = thrown === signal.reason ? new CachectlError('REDIS_TIMEOUT', SILENT) : asCachectlError(thrown)
+    note(context, `how this run ended is written to ${await toFile(error)}: ${error.message}`)
   }
 }
+
+const SILENT = 'Redis did not answer, and the run was to stop'
 
 /** When the server took it. */
 async function addRecord({ context, prefix }: Writing, record: Omit<JournalRecord, 'at'>): Promise<string> {

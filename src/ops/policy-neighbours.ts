@@ -100,7 +100,7 @@ function residentReader(config: ResolvedConfig | null): (key: Buffer) => Pick<Re
     const known = knownShapeOf(key)
     if (known) return { name: known.name, kind: known.kind }
     const pattern = spared.find(({ matches }) => matches(key))?.pattern
-    return pattern === undefined ? { name: 'other keys', kind: 'other' } : { name: pattern, kind: 'protected' }
+    return pattern === undefined ? { name: 'others', kind: 'other' } : { name: pattern, kind: 'protected' }
   }
 }
 

@@ -31,7 +31,7 @@ export function renderHistory(report: HistoryReport, { paint, widthColumns }: Hi
     {
       title: 'what',
       align: 'left',
-      cell: (entry) => cut(entry.what.join(' '), whatColumns),
+      cell: (entry) => cut(entry.what.join(', '), whatColumns),
     },
     { title: 'counts', align: 'left', cell: countsOf, droppedAs: 2 },
     { title: 'took', align: 'right', cell: tookOf, droppedAs: 1 },
@@ -50,7 +50,7 @@ export function renderHistoryLine(entry: HistoryEntry, { paint, widthColumns }: 
   const counts = countsOf(entry)
   const more = [counts === '-' ? '' : counts, tookOf(entry) === '-' ? '' : `in ${tookOf(entry)}`, entry.who]
   const began = entry.state === 'running' || entry.state === 'interrupted' ? 'began' : resultOf(entry)
-  const head = `${when}  ${entry.verb.padEnd(12)}  ${began.padEnd(12)}  ${entry.what.join(' ')}`
+  const head = `${when}  ${entry.verb.padEnd(12)}  ${began.padEnd(12)}  ${entry.what.join(', ')}`
   const line = `${head}  ${more.filter((text) => text !== '').join(', ')}`
   return `${paintState(cut(line, widthColumns), entry, paint)}\n`
 }

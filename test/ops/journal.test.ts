@@ -231,6 +231,7 @@ describe('the local journal', () => {
         ['intent', full.op],
         ['result', full.op],
         ['intent', freeing.op],
+        ['result', freeing.op],
       ])
       // Of the run that freed memory another machine sees the whole, by its result.
       const elsewhere = await journalOf({ ...context, stateDir: null }, () => true)

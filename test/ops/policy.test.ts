@@ -344,7 +344,7 @@ describe('who lives there', () => {
         ['shop', 'cache', 201, 1],
         ['shop~*', 'control', 1, 1],
         ['mine:*', 'protected', 1, 1],
-        ['other keys', 'other', 1, 1],
+        ['others', 'other', 1, 1],
       ].sort(),
     )
     expect(residents.find(({ name }) => name === 'BullMQ')?.bytes).toBeGreaterThan(400_000)
