@@ -11,17 +11,15 @@ import { previewLines, serverLine } from './invalidate.ts'
 export function renderVersionPrunePlan(plan: VersionPrunePlan, redis: RedisIdentity, paint: ChalkInstance): string {
   const lines = [serverLine(redis), ...previewLines(plan.preview, paint)]
   const asked = namesOf(plan.old, 'registered')
-  if (asked !== '')
+  if (plan.preview.keys === 0) lines.push('Nothing is left of former generations and versions.')
+  else if (asked === '') lines.push('Nobody can read these keys any more; they are deleted one by one.')
+  else
     lines.push(
-      `Before ${asked} is touched, its processes are asked for: it stays where one of them reads anything meanwhile.`,
+      `Nobody can read these keys any more, but perhaps those of ${asked}: before they are touched, its processes are asked for,`,
+      'and where one of them reads anything meanwhile they stay. The others are deleted one by one.',
     )
   const live = namesOf(plan.old, 'live')
   if (live !== '') lines.push(`${live} stays: a process of it lives.`)
-  lines.push(
-    plan.preview.keys === 0
-      ? 'Nothing is left of former generations and versions.'
-      : 'Nobody can read these keys any more; they are deleted one by one.',
-  )
   return lines.join('\n')
 }
 

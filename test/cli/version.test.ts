@@ -285,7 +285,7 @@ describe('version prune', () => {
     await redis.call('HSET', 'shop~generations', 'code:1', '2026-01-01T00:00:00Z')
     await fill(5, 'shop:v1:list:x:')
     const { stdout, stderr } = await run(['prune', '--yes', '--wait', '300ms'])
-    expect(stderr).toContain('Before v1 is touched, its processes are asked for')
+    expect(stderr).toContain('but perhaps those of v1: before they are touched, its processes are asked for')
     expect(stderr).toContain('asked whether processes of v1 live')
     expect(stdout).toContain('6 deleted')
     expect(stdout).toContain('v1: no process of it has answered; a later run takes it off the list of versions')

@@ -3,8 +3,10 @@ import { deflateRawSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { ackChannel } from '../../src/cache/announce.ts'
 import { compareVersions, decodeEntry, decodeHeader, type EntryHeader, encodeEntry } from '../../src/core/entry.ts'
+import { type GenerationRecord, readRecords } from '../../src/core/generation-record.ts'
 import { INVISIBLE_ASTRAL, INVISIBLE_BMP } from '../../src/core/invisible.ts'
 import {
+  bumpsKey,
   busChannel,
   countersKey,
   createKeys,
@@ -33,6 +35,7 @@ interface Vectors {
   parameters: { params: Record<string, unknown>; segments: string[]; rest: string }[]
   control: Record<string, string | string[]>
   entries: { text: string; value: unknown; header: Omit<EntryHeader, 'format'> }[]
+  bumps: { lines: string; records: GenerationRecord[] }[]
   tagged: Record<string, string>
   versions: [string, string, string][]
 }
@@ -86,6 +89,7 @@ describe('docs/contract.md', () => {
       generations: generationsKey('shop'),
       fence: fenceKey('shop', 'product'),
       revision: revisionKey('shop'),
+      bumps: bumpsKey('shop'),
       stamps: [
         stampKey('shop', stampName('tag', 'org:7', null)),
         stampKey('shop', stampName('tag', 'logo', '1')),
@@ -111,6 +115,8 @@ describe('docs/contract.md', () => {
       ],
     }).toEqual(vectors.control)
   })
+
+  it.each(vectors.bumps)('bumps $lines', ({ lines, records }) => expect(readRecords(lines)).toEqual(records))
 
   it.each(vectors.entries)('entry $text', ({ text, value, header }) => {
     expect(encodeEntry(value, { ...header, compressAboveBytes: null })).toBe(text)

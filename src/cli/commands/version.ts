@@ -11,6 +11,9 @@ import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
 import type { Session } from '../session.ts'
 
+/** For processes of older versions: those that read anything answer at once. */
+const ANSWER_WITHIN_MS = 10_000
+
 export interface VersionShowFlags {
   full?: boolean
 }
@@ -71,7 +74,7 @@ export async function versionBumpCommand(
 
 export interface VersionPruneFlags extends DestructiveFlags {
   /** milliseconds */
-  wait: number
+  wait?: number
 }
 
 export async function versionPruneCommand(
@@ -79,7 +82,11 @@ export async function versionPruneCommand(
   { args, flags }: Invocation<VersionPruneFlags>,
 ): Promise<void> {
   const context = await session.context(flags)
-  const plan = await planVersionPrune(context, { targets: args, tenant: flags.tenant ?? null, waitMs: flags.wait })
+  const plan = await planVersionPrune(context, {
+    targets: args,
+    tenant: flags.tenant ?? null,
+    waitMs: flags.wait ?? ANSWER_WITHIN_MS,
+  })
   const paint = await session.paint(flags)
   const text = renderVersionPrunePlan(plan, await context.store.identity(), paint)
   if (flags.dryRun) {

@@ -53,7 +53,7 @@ export function declareVersion(program: Command, session: Session): void {
         'cachectl version prune namespace:list --yes --rate 5000',
       ),
     )
-    .option('--wait <duration>', 'how long processes of older versions get to say that they live', duration, 10_000)
+    .option('--wait <duration>', 'how long processes of older versions get to say that they live (10s)', duration)
   addDestructiveFlags(prune).action(
     action(session, async () => (await import('../commands/version.ts')).versionPruneCommand),
   )
