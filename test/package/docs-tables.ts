@@ -90,6 +90,7 @@ export function configTables(): string {
     ModelOptions: '`models.<name>`',
     WarmOptions: '`models.<name>.warm`',
     ListOptions: '`models.<name>.lists.<name>`',
+    ServerOptions: '`server`',
     TlsOptions: '`redis.tls`',
   }
   return Object.entries(titles)
