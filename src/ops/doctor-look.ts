@@ -153,7 +153,10 @@ async function lookAtControl(look: Look, config: ResolvedConfig): Promise<void> 
     return `${compared.filter(({ state }) => state === 'same').length} of ${compared.length} settings are known to be as it says`
   })
   await checks.make('rights', async () => {
-    look.rights = await checkRights(context, config)
+    const [master] = look.masters
+    const [opener] = await context.store.masters()
+    if (master === undefined || opener === undefined) throw new NotMade('there is no server that takes writes')
+    look.rights = await checkRights(master, () => opener.lane(), config, look.redis.mode)
     const missing = look.rights.verbs.filter((verb) => verb.missing.length > 0)
     checked.rights = { missing: missing.map(({ verb, missing: commands }) => ({ verb, commands })) }
     const { verbs } = look.rights

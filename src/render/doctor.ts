@@ -90,7 +90,7 @@ function notLookedAt({ checks }: DoctorReport, paint: ChalkInstance): string[] {
 /** The lines are long, and not broken either. */
 function rights({ acl }: DoctorReport, paint: ChalkInstance): string[] {
   if (acl === null || acl.verbs.every(({ missing }) => missing.length === 0)) return []
-  return [paint.bold('Rights'), ...acl.lines.flatMap(({ group, line }) => [`  ${group}:`, `    ${line}`]), '']
+  return [paint.bold('Rights'), ...acl.lines.flatMap(({ what, line }) => [`  ${what}:`, `    ${line}`]), '']
 }
 
 function cost({ scan, durationMs }: DoctorReport, paint: ChalkInstance): string[] {
