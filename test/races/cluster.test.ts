@@ -69,7 +69,13 @@ describe(`nothing old comes back (seed ${seed}, ${TRIALS} trials each)`, () => {
   for (const l1 of [false, true]) {
     it(`while slots move and masters are slow${l1 ? ', with L1' : ''}`, { timeout: 300_000 }, async () => {
       const two = { ...scene, workers: scene.workers.slice(0, 2) }
-      const options = { kind: anyKind, trials: TRIALS, chaos: anything, durationMs: l1 ? 250 : 120, open: { l1 } }
+      const options = {
+        kind: anyKind,
+        trials: TRIALS,
+        chaos: anything,
+        durationMs: l1 ? 250 : 120,
+        open: { l1, heartbeatMs: 1_000, deadlineMs: 2_000 },
+      }
       const history = await runTrials(two, options)
       expect(violationsOf(history).slice(0, 3)).toEqual([])
       expect(history.invalidations).toHaveLength(TRIALS * 2 * two.workers.length)
@@ -116,7 +122,7 @@ it('an invalidation is told before it is done, wherever the two happen; a cache 
 it(`${TRIALS} entries are loaded once each by callers of 4 processes while slots move`, {
   timeout: 300_000,
 }, async () => {
-  const prefix = await openCaches(scene)
+  const prefix = await openCaches(scene, { deadlineMs: 10_000 })
   let over = false
   const random = randomFromSeed(seed)
   const moving = (async () => {
