@@ -54,58 +54,58 @@ const SPARE_NAMES = 0.05
 const FEWEST_SPARE = 16
 
 /** Ranks any number of keys in the memory of `values` numbers and `names` names. */
-export function createRanking({ values: mostValues, names, random }: RankingLimits): Ranking {
+export function createRanking({ values, names, random }: RankingLimits): Ranking {
   const lowest = createLowest(names)
-  let values = new Float64Array(Math.min(mostValues, 1024))
-  let sizes = new Float64Array(values.length)
-  let held = 0
-  let offered = 0
+  const sample = createSample(values, random)
   let first = Number.POSITIVE_INFINITY
-
-  const hold = (value: number, bytes: number): void => {
-    if (held === values.length && held < mostValues) {
-      values = grown(values, mostValues)
-      sizes = grown(sizes, mostValues)
-    }
-    // Reservoir sampling, Vitter's algorithm R: each value is held with the same probability.
-    const at = held < mostValues ? held++ : Math.floor(random() * offered)
-    if (at >= mostValues) return
-    values[at] = value
-    sizes[at] = bytes
-  }
-
   return {
     offer(value, bytes, key) {
-      offered++
       if (value < first) first = value
-      hold(value, bytes)
+      sample.offer(value, bytes)
       lowest.offer(value, bytes, key)
     },
     line(excess) {
-      if (offered === 0) return null
+      if (first === Number.POSITIVE_INFINITY) return null
       const samples = lowest.first(10)
-      const named = lowest.take(excess)
-      if (named?.keys === 0) return null
-      if (named !== null) {
-        const { keys, bytes, last } = named
-        return { first, last, upTo: last, keys, bytes, named: named.all, samples, error: 0 }
+      const held = lowest.take(excess)
+      if (held === null) return { ...sample.line(excess), first, named: null, samples }
+      const { keys, bytes, last, named } = held
+      return keys === 0 ? null : { first, last, upTo: last, keys, bytes, named, samples, error: 0 }
+    },
+  }
+}
+
+/** Values with their sizes: all of them, or of too many so many at random. */
+function createSample(most: number, random: () => number) {
+  let values = new Float64Array(Math.min(most, 1024))
+  let sizes = new Float64Array(values.length)
+  let held = 0
+  let offered = 0
+  return {
+    offer(value: number, bytes: number): void {
+      offered++
+      if (held === values.length && held < most) {
+        values = grown(values, most)
+        sizes = grown(sizes, most)
       }
+      // Reservoir sampling, Vitter's algorithm R: each value is held with the same probability.
+      const at = held < most ? held++ : Math.floor(random() * offered)
+      if (at >= most) return
+      values[at] = value
+      sizes[at] = bytes
+    },
+    line(excess: Extent): Pick<Line, 'last' | 'upTo' | 'keys' | 'bytes' | 'error'> {
       const scale = offered / held
-      const { last, keys, bytes } = lastOf(values, sizes, held, {
-        keys: excess.keys / scale,
-        bytes: excess.bytes / scale,
-      })
+      const wanted = { keys: excess.keys / scale, bytes: excess.bytes / scale }
+      const { last, keys, bytes } = lastOf(values, sizes, held, wanted)
       // Twice the standard deviation of a quantile of a sample is largest at the median: 2 x sqrt(1/4 / n).
       const sampling = offered === held ? 0 : 1 / Math.sqrt(held)
       const spare = keys * SPARE + sampling * held
       return {
-        first,
         last,
         upTo: lastOf(values, sizes, held, { keys: keys + spare, bytes: 0 }).last,
         keys: Math.round(keys * scale),
         bytes: Math.round(bytes * scale),
-        named: null,
-        samples,
         error: spare / held,
       }
     },
@@ -120,13 +120,14 @@ function grown(from: Float64Array<ArrayBuffer>, most: number): Float64Array<Arra
 
 /** The keys of the lowest values. */
 function createLowest(names: number) {
-  const kept: RankedKey[] = []
+  // As text of one byte a character: small buffers share slabs, and one that is kept would keep a slab of those that are not.
+  const kept: { text: string; value: number; bytes: number }[] = []
   let sorted = true
   let dropped = false
   let below = Number.POSITIVE_INFINITY
 
   const sort = (): void => {
-    if (!sorted) kept.sort((a, b) => a.value - b.value || Buffer.compare(a.key, b.key))
+    if (!sorted) kept.sort((a, b) => a.value - b.value || (a.text < b.text ? -1 : 1))
     sorted = true
   }
   return {
@@ -135,28 +136,28 @@ function createLowest(names: number) {
         dropped = true
         return
       }
-      // A copy: it is a view of a whole reply.
-      kept.push({ key: Buffer.from(key), value, bytes })
+      kept.push({ text: key.toString('latin1'), value, bytes })
       sorted = false
       if (kept.length < names * 2) return
       sort()
       kept.length = names
       dropped = true
-      below = (kept.at(-1) as RankedKey).value
+      below = kept.at(-1)?.value ?? below
     },
     first(most: number): Buffer[] {
       sort()
-      return kept.slice(0, most).map(({ key }) => key)
+      return kept.slice(0, most).map(({ text }) => Buffer.from(text, 'latin1'))
     },
     /** Null where those that are held do not make so much room, and others might. */
-    take(excess: Extent): (Extent & { last: number; all: RankedKey[] }) | null {
+    take(excess: Extent): (Extent & { last: number; named: RankedKey[] }) | null {
       sort()
       let keys = 0
       let bytes = 0
       while (keys < kept.length && (keys < excess.keys || bytes < excess.bytes)) bytes += kept[keys++]?.bytes ?? 0
       if (dropped && (keys < excess.keys || bytes < excess.bytes)) return null
       const all = kept.slice(0, keys + Math.max(FEWEST_SPARE, Math.ceil(keys * SPARE_NAMES)))
-      return { keys, bytes, last: kept[keys - 1]?.value ?? 0, all }
+      const named = all.map(({ text, ...ranked }) => ({ ...ranked, key: Buffer.from(text, 'latin1') }))
+      return { keys, bytes, last: kept[keys - 1]?.value ?? 0, named }
     },
   }
 }

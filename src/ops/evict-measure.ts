@@ -16,10 +16,10 @@ export interface EvictionRun {
   held: { values: number; names: number }
 }
 
-/** Numbers and names that are held: 16 MB, and about as much. */
-export const HELD = { values: 1_000_000, names: 50_000 }
+/** Numbers and names that are held: 16 MB, and some more. */
+export const HELD = { values: 1_000_000, names: 10_000 }
 /** Of each ranking at least, however many there are. */
-const LEAST_HELD = { values: 20_000, names: 500 }
+const LEAST_HELD = { values: 20_000, names: 200 }
 
 export interface Measured {
   quota: Quota
