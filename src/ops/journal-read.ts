@@ -173,16 +173,20 @@ interface FileRecords {
   results: Map<string, { record: JournalRecord; redis: string }>
 }
 
-async function readFile({ stateDir }: OperationContext, prefix: string, reading: JournalReading): Promise<FileRecords> {
+async function readFile(context: OperationContext, prefix: string, reading: JournalReading): Promise<FileRecords> {
   const records: FileRecords = { intents: [], results: new Map() }
+  const { stateDir } = context
   if (stateDir === null) return records
   const path = journalFile(stateDir, prefix)
   const lines = await readLines(path).catch((thrown: Error) => {
     reading.notes.push(`the local journal cannot be read: ${thrown.message}`)
     return []
   })
+  const { endpoint, database, mode } = await context.store.identity()
   for (const read of lines.map(readLine)) {
     if (read === null) reading.unreadable++
+    // The file is that of a prefix, which may be one of several servers; the primary of a Sentinel set is now this, now that.
+    else if (mode !== 'sentinel' && read.redis !== `${endpoint}/${database}`) continue
     else if (read.record.phase === 'intent') records.intents.push(read)
     else records.results.set(read.record.op, read)
   }
