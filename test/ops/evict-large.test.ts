@@ -32,7 +32,7 @@ beforeAll(async () => {
     }
   }
   await restore(store, entries())
-}, 60_000)
+}, 180_000)
 afterAll(async () => {
   await store?.close()
   await server?.stop()
@@ -63,11 +63,11 @@ describe(`of 500,000 keys (SEED=${seed})`, () => {
     const { share, error } = await agreement('lru', 400_000)
     expect(error).toBeCloseTo(0.001, 6)
     expect(share).toBeGreaterThan(0.99)
-  }, 60_000)
+  }, 180_000)
 
   it('ttl takes 95 in 100 of those that the exact order would, where values are sampled', async () => {
     const { share, error } = await agreement('ttl', 300_000, { values: 60_000, names: 1000 })
     expect(error).toBeCloseTo(0.0053, 3)
     expect(share).toBeGreaterThan(0.95)
-  }, 60_000)
+  }, 180_000)
 })
