@@ -16,6 +16,7 @@ import { createFlights } from './flights.ts'
 import { inOrder } from './in-order.ts'
 import { applyChange, createBacklog, notApplied } from './invalidating.ts'
 import type { Change, Invalidated, Kernel, Write } from './kernel.ts'
+import { eachServer, walkKeys } from './key-walk.ts'
 import type { LeadContext } from './lead.ts'
 import { type Commands, createLink, failedReply, type Link } from './link.ts'
 import { createGate } from './load-control.ts'
@@ -305,6 +306,9 @@ export function createKernel(options: KernelOptions): OpenedKernel {
         for (const args of commands) page.add(...args)
       }, deadlineMs)
       return replies
+    },
+    async *scan(match) {
+      for await (const server of eachServer(hurried, store)) yield* walkKeys(server, match)
     },
     report,
     async close(beforeEnd) {

@@ -129,6 +129,8 @@ export interface Kernel {
   command(...args: readonly (string | number | Buffer)[]): Promise<Reply>
   /** Several, answered in their order; error replies are values. @throws CachectlError where Redis is away */
   commands(commands: readonly (readonly (string | number | Buffer)[])[]): Promise<readonly Reply[]>
+  /** Keys that match this glob, on all servers, a page at a time; where slots move meanwhile, some may be missed. @throws CachectlError where Redis is away */
+  scan(match: string): AsyncGenerator<readonly Buffer[], void>
   /** Of what is not the caller's fault and changes nothing for them: goes to `onError`. */
   report(error: unknown): void
   /** Waits for what is under way, flushes counters, closes connections. */

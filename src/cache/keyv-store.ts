@@ -32,7 +32,6 @@ interface Stored {
 
 /** First of two segments; the rest of a key that is there as itself is a single one. */
 const DIGEST = 'digest'
-const SCAN_COUNT = 1000
 
 export function createKeyvStore(surface: Surface, namespace: ResolvedNamespace): KeyvStore {
   const { kernel } = surface
@@ -79,20 +78,16 @@ export function createKeyvStore(surface: Surface, namespace: ResolvedNamespace):
   async function* scan(keyvNamespace: string | undefined): AsyncGenerator<{ key: Buffer; place: Place }[], void> {
     const place = base(keyvNamespace)
     const pattern = `${escapeGlob(await kernel.key(place))}*`
-    let cursor = '0'
-    do {
-      const reply = await kernel.command('SCAN', cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT)
-      if (!Array.isArray(reply)) throw new CachectlError('REDIS_PROTOCOL', 'SCAN answered with no page')
-      cursor = String(reply[0])
+    for await (const page of kernel.scan(pattern)) {
       const found: { key: Buffer; place: Place }[] = []
-      for (const key of reply[1] as readonly Buffer[]) {
+      for (const key of page) {
         const parsed = keys.parse(key)
         // keys of tenants begin as those of none do
         if (parsed !== null && parsed.tenant === place.tenant)
           found.push({ key, place: { ...place, rest: parsed.rest } })
       }
       if (found.length > 0) yield found
-    } while (cursor !== '0')
+    }
   }
 
   return {

@@ -61,6 +61,10 @@ export function createTransactionKernel(outer: Kernel, kept: Kept): Kernel {
     write: (writes) => forget(writes.map(({ place }) => place)),
     touch: async (place, policy) => (kept.dirty() ? false : outer.touch(place, policy)),
     invalidate,
+    scan(match) {
+      if (kept.ended()) return outer.scan(match)
+      throw new CachectlError('USAGE', 'SCAN is not possible within a transaction')
+    },
     // What raw namespaces send: a write within the transaction is a deletion after it.
     async command(name, key = '', ...rest) {
       if (kept.ended()) return outer.command(name, key, ...rest)

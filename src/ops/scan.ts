@@ -1,4 +1,5 @@
 // The walk over all keys: SCAN on every master, pipelined with what is asked about the keys, and paced so that no call holds the server up.
+import { describeReply } from '../core/error-reply.ts'
 import { CachectlError } from '../core/errors.ts'
 import { isErrorReply } from '../core/reply.ts'
 import type { Lane, Master, Page, Reply, Store } from '../ports.ts'
@@ -62,7 +63,7 @@ export async function* scan(store: Store, options: ScanOptions): AsyncGenerator<
     const lane = await master.lane({ noTouch: options.noTouch ?? false, replica: options.replica ?? false })
     try {
       await options.opened?.(master, lane)
-      yield* scanMaster(lane, index, store, { ...options, limit })
+      yield* scanMaster(lane, index, lane.replica ?? master.id, { ...options, limit })
     } finally {
       lane.close()
     }
@@ -72,10 +73,10 @@ export async function* scan(store: Store, options: ScanOptions): AsyncGenerator<
 async function* scanMaster(
   lane: Lane,
   master: number,
-  store: Store,
+  endpoint: string,
   options: Omit<ScanOptions, 'limit'> & { limit: number },
 ): AsyncGenerator<ScannedPage> {
-  const cursor = new Cursor(lane, store, options.match)
+  const cursor = new Cursor(lane, endpoint, options.match)
   const underWay: PageUnderWay[] = []
   const { limit } = options
   let visited = 0
@@ -106,15 +107,15 @@ interface ScanCall {
 class Cursor {
   done = false
   readonly #lane: Lane
-  readonly #store: Store
+  readonly #endpoint: string
   readonly #match: readonly string[]
   #cursor = '0'
   #count = FIRST_COUNT
   #timed = true
 
-  constructor(lane: Lane, store: Store, match: string | undefined) {
+  constructor(lane: Lane, endpoint: string, match: string | undefined) {
     this.#lane = lane
-    this.#store = store
+    this.#endpoint = endpoint
     this.#match = match === undefined ? [] : ['MATCH', match]
   }
 
@@ -133,13 +134,12 @@ class Cursor {
     if (this.#timed) page.add('TIME')
     const replies = await this.#lane.run(page)
     const [before, scanned, after] = this.#timed ? replies : [undefined, replies[0], undefined]
-    const found = await this.#read(scanned)
+    const found = this.#read(scanned)
     return { found, callMs: this.#pace(before, after) }
   }
 
-  async #read(reply: Reply | undefined): Promise<readonly Buffer[]> {
-    // The shared connection says in full what an error reply of SCAN means, by being asked the same.
-    if (isErrorReply(reply)) await this.#store.call('SCAN', this.#cursor, 'COUNT', this.#count)
+  #read(reply: Reply | undefined): readonly Buffer[] {
+    if (isErrorReply(reply)) throw describeReply(reply.error, this.#endpoint, 'SCAN')
     const [cursor, keys] = Array.isArray(reply) ? (reply as readonly Reply[]) : []
     if (!Buffer.isBuffer(cursor) || !Array.isArray(keys))
       throw new CachectlError('REDIS_PROTOCOL', 'SCAN was answered with something else than a cursor and keys')

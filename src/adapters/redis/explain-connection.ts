@@ -1,9 +1,9 @@
 // Why a connection could not be opened, where its own error does not tell: asks the port again, without any secret.
 import { connect as connectPlain } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { describeReply } from '../../core/error-reply.ts'
 import { CachectlError } from '../../core/errors.ts'
 import { printable } from '../../core/printable.ts'
-import { describeReply } from './errors.ts'
 import type { RedisAddress } from './url.ts'
 
 const PROBE_WITHIN_MS = 500

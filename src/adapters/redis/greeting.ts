@@ -1,8 +1,9 @@
 // The first words on a connection: AUTH, name, database, and PING until the server has loaded its data.
 import type { Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { describeReply } from '../../core/error-reply.ts'
 import { CachectlError, EXIT } from '../../core/errors.ts'
-import { describeError, describeReply } from './errors.ts'
+import { describeError } from './errors.ts'
 import { explainClosed, notRedis, tlsPort } from './explain-connection.ts'
 import { ReplyLines } from './reply-lines.ts'
 import type { RedisAddress } from './url.ts'

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { describeError, describeReply } from '../../../src/adapters/redis/errors.ts'
+import { describeError } from '../../../src/adapters/redis/errors.ts'
+import { describeReply } from '../../../src/core/error-reply.ts'
 import { CachectlError } from '../../../src/core/errors.ts'
 import { freePort, startRedis, type TestRedis } from '../../servers.ts'
 
@@ -148,7 +149,7 @@ test('replies that no server here gives', () => {
   expect(code('ERR invalid password')).toBe('REDIS_AUTH')
   expect(code("ERR wrong number of arguments for 'auth' command")).toBe('REDIS_AUTH')
   expect(code('TRYAGAIN Multiple keys request during rehashing of slot')).toBe('REDIS_UNREACHABLE')
-  expect(code('MOVED 3999 127.0.0.1:6381')).toBe('USAGE')
+  expect(code('MOVED 3999 127.0.0.1:6381')).toBe('REDIS_UNREACHABLE')
 })
 
 test('a connection that ends is no reply, and a mistake of ours is none of Redis', async () => {
