@@ -47,8 +47,10 @@ export async function confirm(
   // Whoever stopped it while it looked did not see the plan.
   session.signal.throwIfAborted()
   const { danger } = plan
-  const { stdin, stderrIsTty } = session.io
-  const interactive = flags.input && stdin.isTTY === true && stderrIsTty
+  const { stdin, stderr, stderrIsTty } = session.io
+  // A terminal that does not say how wide it is can be asked, too.
+  const seen = stderrIsTty || (stderr as { isTTY?: boolean }).isTTY === true
+  const interactive = flags.input && stdin.isTTY === true && seen
   if (plan.text !== '') session.note(plan.text)
   const verdict = judge(danger, {
     yes: flags.yes ?? false,

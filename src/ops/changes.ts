@@ -58,10 +58,10 @@ export function decideFor(aim: Aim, config: ResolvedConfig | null): Decide {
   }
   return (key) => {
     if (!isMeant(key)) return 'pass'
+    const isOurs = startsWith(key, prefix) || rawOf(key) !== null
+    if (!isOurs && !aim.foreign) return 'pass'
     if (spared.length > 0 && isSpared(key)) return 'protect'
-    if (startsWith(key, prefix) || rawOf(key) !== null) return 'act'
-    if (!aim.foreign) return 'pass'
-    return knownShapeOf(key) === null ? 'act' : 'protect'
+    return isOurs || knownShapeOf(key) === null ? 'act' : 'protect'
   }
 }
 

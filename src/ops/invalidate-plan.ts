@@ -142,13 +142,20 @@ function checkWithoutConfig(targets: readonly Target[], foreign: boolean): void 
 
 export function isEverything({ targets, tenant, foreign }: Aim, config: ResolvedConfig | null): boolean {
   if (tenant !== null) return false
-  const within = config === null || foreign ? '' : `${config.prefix}:`
-  return targets.some(
-    (target) =>
-      target.kind === 'all' ||
-      (target.kind === 'pattern' &&
-        (matchesEverything(target.pattern, within) ||
-          (config !== null && matchesEverything(target.pattern, `${config.prefix}:`)))),
+  return targets.some((target) => {
+    if (target.kind !== 'pattern') return target.kind === 'all'
+    if ((foreign || config === null) && matchesEverything(target.pattern)) return true
+    return config !== null && matchesWhole(target.pattern, config)
+  })
+}
+
+/** All keys under the prefix, or all that entries of this config have: `shop:v1:*` is no less. */
+function matchesWhole(pattern: string, { prefix, version, namespaces }: ResolvedConfig): boolean {
+  const names = Object.values(namespaces).flatMap(({ name, format }) => (format === 'raw' ? [] : [name]))
+  const heads = names.map((name) => `${prefix}:v${version}:${name}:`)
+  return (
+    matchesEverything(pattern, `${prefix}:`) ||
+    (heads.length > 0 && heads.every((head) => matchesEverything(pattern, head)))
   )
 }
 

@@ -2,7 +2,7 @@
 import type { Acknowledged } from '../cache/announce.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { type Account, addAccounts, emptyAccount } from '../core/account.ts'
-import { asCachectlError, type CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
 import { escapeGlob } from '../core/pattern.ts'
 import { type Changer, openChanger } from './apply-change.ts'
 import { decideFor } from './changes.ts'
@@ -62,7 +62,8 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   const journal = await beginJournal(context, {
     verb: 'invalidate',
     what: targets,
-    frees: options.how.kind === 'delete',
+    // Keys that end soon free memory, too.
+    frees: options.how.kind !== 'stale',
   })
   const changer = context.config === null ? null : await openChanger(context)
   try {
@@ -108,7 +109,7 @@ async function deleteKeys(
   let named = 0
   let told: Promise<Acknowledged & { durationMs: number }> | null = null
   if (changer !== null && course.change !== null) {
-    const { deleted, announcement } = await changer.apply(course.change)
+    const { deleted, announcement } = await nothingDone(changer.apply(course.change))
     named = deleted ?? 0
     // Processes acknowledge while the keys are swept. A failure is told when it is awaited.
     told = changer.announce(announcement)
@@ -118,7 +119,7 @@ async function deleteKeys(
   const swept: Swept[] = []
   const { config } = context
   if (changer !== null && config !== null && course.walked.length > 0) {
-    await changer.advance()
+    await (named > 0 ? changer.advance() : nothingDone(changer.advance()))
     swept.push(await sweepLeases(context, config, plan, action, pace))
   }
   const blocked = swept.some(({ stopped }) => stopped !== null)
@@ -162,6 +163,17 @@ async function deleteKeys(
     acknowledged,
     swept,
     failure,
+  }
+}
+
+/** A server that refuses the first write of all has done nothing. */
+async function nothingDone<T>(first: Promise<T>): Promise<T> {
+  try {
+    return await first
+  } catch (thrown) {
+    const { code, message, hint, exitCode } = asCachectlError(thrown)
+    if (exitCode !== EXIT.refusesWrites) throw thrown
+    throw new CachectlError(code, `nothing was deleted: ${message}`, { hint })
   }
 }
 

@@ -56,7 +56,7 @@ export function previewLines(preview: Preview, paint: ChalkInstance): string[] {
   const weight = bytes === null ? '' : `, ${about}${formatBytes(bytes)}`
   const part = share === null || keys === 0 ? '' : `, ${formatPercent(share)} of the database`
   const spread = error === null || error === 0 ? '' : ` (± ${formatCount(error)})`
-  lines.push(paint.bold(`${about}${formatCount(keys)} keys${spread}${weight}${part}`))
+  lines.push(paint.bold(`${about}${formatCount(keys)} ${keys === 1 ? 'key' : 'keys'}${spread}${weight}${part}`))
   if (method === 'sample')
     lines.push(
       `  estimated from ${formatCount(visited)} of ${population === null ? 'all' : formatCount(population)} keys; --exact counts`,
@@ -107,7 +107,10 @@ export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance,
   const told = counts
     .filter(([, count], index) => count > 0 || index === 0)
     .map(([what, count]) => `${formatCount(count)} ${what}`)
-  lines.push(`${formatCount(report.matched)} keys matched: ${told.join(', ')}`)
+  const cut = report.stopped !== null && !report.complete ? ' so far' : ''
+  lines.push(
+    `${formatCount(report.matched)} ${report.matched === 1 ? 'key' : 'keys'} matched${cut}: ${told.join(', ')}`,
+  )
   if (report.acknowledged !== null) lines.push(acknowledgedLine(report.acknowledged))
   if (report.staleUntil !== null) lines.push(`Old values may be given until ${report.staleUntil}.`)
   for (const { message, keys } of report.problems.slice(0, 5))
