@@ -1,6 +1,7 @@
 // When keys are to end: how long each is given, at random or by the config, and the command that gives it without contradicting the key's envelope.
 import { type DeclaredCache, type DeclaredModel, type DeclaredNamespace, own } from './declared.ts'
 import { shorten } from './lifetime.ts'
+import { hashBytes } from './shape.ts'
 
 /**
  * `set`: every key gets it, entries that end earlier are good for longer. `shorten`: keys that would live longer, or have no TTL. `missing`: only keys
@@ -18,6 +19,17 @@ export interface Expiry {
 /** Of one key, in ms; at least 1. `random` in [0, 1). */
 export function drawTtl({ ttlMs, jitter, overMs }: Expiry, random: () => number): number {
   return overMs > 0 ? Math.max(1, Math.ceil(ttlMs + overMs * random())) : shorten(ttlMs, jitter, random)
+}
+
+/** A number in [0, 1) for each key, the same one whenever it is asked for: who meets a key twice draws the same for it. */
+export function keyedRandom(seed: number): (key: Uint8Array) => number {
+  return (key) => {
+    // The last bytes of names differ most, and must reach all bits: the finalizer of MurmurHash3.
+    let mixed = hashBytes(key, 0, key.length) ^ seed
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b)
+    mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
+    return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32
+  }
 }
 
 /** The shortest and the longest that is drawn. */

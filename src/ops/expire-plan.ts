@@ -1,7 +1,15 @@
 // What `expire` will do: which keys are meant, what TTL each gets, and how dangerous that is.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
-import { type ConfiguredLife, configuredLife, type Expiry, type ExpiryMode, ttlRange } from '../core/expiry.ts'
+import {
+  type ConfiguredLife,
+  configuredLife,
+  drawTtl,
+  type Expiry,
+  type ExpiryMode,
+  keyedRandom,
+  ttlRange,
+} from '../core/expiry.ts'
 import { createKeys } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import type { Danger } from '../core/safeguards.ts'
@@ -32,6 +40,8 @@ export interface ExpirePlan {
   options: ExpireOptions
   targets: string[]
   mode: ExpiryMode
+  /** of what is drawn for each key */
+  seed: number
   /** what TTLs the keys get; null: by the config */
   ttl: { fromMs: number; toMs: number } | null
   /** by the config: what each place gets, and what keeps the TTL that it has, in words */
@@ -46,8 +56,8 @@ export interface ExpirePlan {
   nearest: { group: string; keys: number }[]
 }
 
-/** What a key is given; null: it keeps what it has. */
-export type ExpiryOf = (key: Buffer) => Expiry | null
+/** TTL that a key is given, in ms; null: it keeps what it has. */
+export type TtlOf = (key: Buffer) => number | null
 
 /** Below this, keys that are given a TTL are as good as deleted: nobody has the time to notice. */
 const AS_GOOD_AS_DELETED_MS = 60_000
@@ -66,15 +76,17 @@ export async function planExpire(context: OperationContext, options: ExpireOptio
   const ttl = options.expiry === null ? null : ttlRange(options.expiry)
   const byConfig = options.expiry === null ? describeConfig(requireConfig(config)) : null
   const { endpoint } = await store.identity()
-  const walk = walkOf(options, mode, config)
+  const seed = Math.floor(context.random() * 2 ** 32)
+  const walk = walkOf(context, options, mode, seed)
   const seen = await preview(context, { ...walk, exact: options.exact })
   const nothing = seen.keys === 0 && seen.protected === 0
-  const asTheyAre = nothing && walk.examine ? (await preview(context, { decide: walk.decide, exact: false })).keys : 0
+  const asTheyAre = nothing ? (await preview(context, { decide: walk.decide, exact: false })).keys : 0
   const asDelete = ttl !== null && ttl.fromMs < AS_GOOD_AS_DELETED_MS
   return {
     options,
     targets: options.targets.map((target) => printable(target.text)),
     mode,
+    seed,
     ttl,
     byConfig,
     preview: seen,
@@ -92,39 +104,55 @@ export async function planExpire(context: OperationContext, options: ExpireOptio
   }
 }
 
+/** Timers, and how long an answer waits to be read. */
+const SLACK_MS = 1_000
+
 /** Which keys a walk acts on: of those that are meant, those that the config says something of, and whose TTL is another than it is to be. */
 export function walkOf(
+  { config, clock }: Pick<OperationContext, 'config' | 'clock'>,
   options: ExpireOptions,
   mode: ExpiryMode,
-  config: ResolvedConfig | null,
-): Pick<SweepOptions, 'decide' | 'examine'> {
+  seed: number,
+): Required<Pick<SweepOptions, 'decide' | 'examine'>> {
   const meant = decideFor(options, config)
-  const expiryOf = expiryOfKeys(options, config)
+  const ttlOf = ttlOfKeys(options, config, seed)
+  const startedMs = clock.now()
   const decide: Decide = (key) => {
     const decision = meant(key)
-    return decision === 'act' && options.expiry === null && expiryOf(key) === null ? 'pass' : decision
+    return decision === 'act' && options.expiry === null && ttlOf(key) === null ? 'pass' : decision
   }
-  if (mode === 'set') return { decide }
-  const mayChange = (key: Buffer, pttl: Reply | undefined): boolean => {
+  const mayChange = (key: Buffer, pttl: Reply | undefined, again: boolean): boolean => {
     // What cannot be read is tried, and its failure told.
-    if (typeof pttl !== 'number') return true
-    const expiry = expiryOf(key)
-    return pttl === -1 || (mode === 'shorten' && expiry !== null && pttl > ttlRange(expiry).fromMs)
+    if (typeof pttl !== 'number' || pttl === -1) return true
+    const ttlMs = ttlOf(key) ?? Number.POSITIVE_INFINITY
+    if (mode === 'set') {
+      // Given to it by this run, some time between its start and now.
+      const isDone = pttl <= ttlMs + SLACK_MS && pttl >= ttlMs - (clock.now() - startedMs) - SLACK_MS
+      return pttl !== -2 && !(again && isDone)
+    }
+    return mode === 'shorten' && pttl > ttlMs
   }
   return {
     decide,
     examine: {
       probe: (page, key) => page.add('PTTL', key),
-      keep: async (keys, replies) => keys.map((key, index) => mayChange(key, replies[index])),
+      keep: async (keys, replies, again = false) => keys.map((key, index) => mayChange(key, replies[index], again)),
     },
   }
 }
 
-export function expiryOfKeys({ expiry }: ExpireOptions, config: ResolvedConfig | null): ExpiryOf {
-  return expiry === null ? expiryByConfig(requireConfig(config)) : () => expiry
+/** What is drawn for a key is the same for the plan and for each walk of its execution. */
+export function ttlOfKeys({ expiry }: ExpireOptions, config: ResolvedConfig | null, seed: number): TtlOf {
+  const randomOf = keyedRandom(seed)
+  if (expiry !== null) return (key) => drawTtl(expiry, () => randomOf(key))
+  const expiryOf = expiryByConfig(requireConfig(config))
+  return (key) => {
+    const found = expiryOf(key)
+    return found === null ? null : drawTtl(found, () => randomOf(key))
+  }
 }
 
-function expiryByConfig(config: ResolvedConfig): ExpiryOf {
+function expiryByConfig(config: ResolvedConfig): (key: Buffer) => Expiry | null {
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
   const rawOf = rawReader(config)
   return (key) => {

@@ -1,9 +1,9 @@
 // `expire`: gives keys a TTL, by their exact names. Nothing is deleted by it but what Redis deletes when the time has come.
 import type { Account } from '../core/account.ts'
 import { CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
-import { drawTtl, expireCommand, expiryOutcome, knowsExpiryFlags } from '../core/expiry.ts'
+import { expireCommand, expiryOutcome, knowsExpiryFlags } from '../core/expiry.ts'
 import type { OperationContext } from './context.ts'
-import { type ExpirePlan, expiryOfKeys, rangeText, walkOf } from './expire-plan.ts'
+import { type ExpirePlan, rangeText, ttlOfKeys, walkOf } from './expire-plan.ts'
 import { beginJournal, type JournalPlace } from './journal.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { type SweepAction, type Swept, sweep } from './sweep.ts'
@@ -65,7 +65,7 @@ export async function executeExpire(context: OperationContext, plan: ExpirePlan)
   const action = await actionOf(context, plan, lengthened)
   const journal = await beginJournal(context, { verb: 'expire', what: whatOf(plan), frees: true })
   const swept = await sweep(context, {
-    ...walkOf(options, plan.mode, context.config),
+    ...walkOf(context, options, plan.mode, plan.seed),
     action,
     pace: options.pace,
     task: 'expire',
@@ -101,20 +101,20 @@ function shared({ targets, ttl }: ExpirePlan): Pick<ExpireReport, 'targets' | 't
 }
 
 async function actionOf(
-  { store, clock, random, config }: OperationContext,
+  { store, clock, config }: OperationContext,
   plan: ExpirePlan,
   lengthened: ExpireReport['lengthened'],
 ): Promise<SweepAction> {
   const flags = knowsExpiryFlags((await store.identity()).version)
-  const expiryOf = expiryOfKeys(plan.options, config)
+  const ttlOf = ttlOfKeys(plan.options, config, plan.seed)
   const { mode } = plan
   return {
     many: false,
     add(page, [key]) {
-      const expiry = expiryOf(key as Buffer)
-      if (expiry === null)
+      const ttlMs = ttlOf(key as Buffer)
+      if (ttlMs === null)
         throw new CachectlError('UNEXPECTED', 'a key that the config says nothing of was to be given a TTL')
-      page.add(...expireCommand(key as Buffer, { ttlMs: drawTtl(expiry, random), mode, nowMs: clock.now(), flags }))
+      page.add(...expireCommand(key as Buffer, { ttlMs, mode, nowMs: clock.now(), flags }))
     },
     outcome(reply) {
       const outcome = expiryOutcome(reply)

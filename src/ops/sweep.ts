@@ -29,8 +29,8 @@ export interface SweepOptions {
   examine?: {
     /** adds one command for each key, whose replies `keep` is given */
     probe?(page: Page, key: Buffer): void
-    /** false: passed after all */
-    keep(keys: readonly Buffer[], replies: readonly Reply[]): Promise<readonly boolean[]>
+    /** False: passed after all. `again`: it is not the first walk, and what was done with keys in another one has been counted. */
+    keep(keys: readonly Buffer[], replies: readonly Reply[], again?: boolean): Promise<readonly boolean[]>
   }
   action: SweepAction
   pace: Pace
@@ -69,7 +69,7 @@ export async function sweep(context: OperationContext, options: SweepOptions): P
     try {
       if (walk > 0) await sweeper.recover()
       const before = await store.layout()
-      await walkOnce(context, options, sweeper)
+      await walkOnce(context, options, sweeper, walk > 0)
       // A slot that has moved may have been passed by both its old and its new place.
       settled = (await store.layout()) === before && !sweeper.moved()
       failure = null
@@ -112,7 +112,12 @@ export async function unlinkAction({ store }: Pick<OperationContext, 'store'>): 
   return { many: true, add: (page, keys) => page.add(command, ...keys) }
 }
 
-async function walkOnce(context: OperationContext, options: SweepOptions, sweeper: Sweeper): Promise<void> {
+async function walkOnce(
+  context: OperationContext,
+  options: SweepOptions,
+  sweeper: Sweeper,
+  again: boolean,
+): Promise<void> {
   const { store, signal } = context
   const { examine, decide } = options
   const masters = await store.masters()
@@ -132,7 +137,7 @@ async function walkOnce(context: OperationContext, options: SweepOptions, sweepe
       ...(probe === undefined ? {} : { probe: (page: Page, key: Buffer) => probe(page, key) }),
     })
     for await (const { keys, replies, master } of pages) {
-      const kept = examine === undefined ? null : await examine.keep(keys, replies)
+      const kept = examine === undefined ? null : await examine.keep(keys, replies, again)
       const meant = kept === null ? keys : keys.filter((_, index) => kept[index])
       if (signal.aborted) sweeper.leave(meant.length)
       else {

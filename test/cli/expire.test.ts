@@ -99,7 +99,7 @@ describe('expire', () => {
       exitCode: 0,
       bytes: null,
     })
-    expect((await run(['history'])).stdout).toMatch(/expire +done +all TTL of the config +10 matched, 10 changed/)
+    expect((await run(['history'])).stdout).toMatch(/expire +done +all, TTL of the config +10 matched, 10 changed/)
   })
 
   it('-q says nothing, and where nothing matches it names what there is', async () => {

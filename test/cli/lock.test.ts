@@ -58,7 +58,7 @@ describe('lock release', () => {
     const done = await run('lock', 'release', 'warm:a', '--yes')
     expect([done.exitCode, done.stdout]).toEqual([0, '✓ warm:a is released; it was held by web-1:4711\n'])
     expect(await redis.call('EXISTS', 'shop~lock:warm:a')).toBe(0)
-    expect((await run('history')).stdout).toMatch(/lock release +done +warm:a holder: web-1:4711 +1 released/)
+    expect((await run('history')).stdout).toMatch(/lock release +done +warm:a, holder: web-1:4711 +1 released/)
   })
 
   it('what is not held needs no release, and what is no lock gets none', async () => {

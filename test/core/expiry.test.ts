@@ -3,6 +3,7 @@ import {
   configuredLife,
   drawTtl,
   expireCommand,
+  keyedRandom,
   knowsExpiryFlags,
   type LifeConfig,
   ttlRange,
@@ -31,6 +32,18 @@ describe(`drawn TTLs (seed ${seed})`, () => {
     expect(Math.min(...tenths)).toBeGreaterThan(120)
     expect(Math.min(...drawn)).toBeGreaterThanOrEqual(1)
     expect(Math.min(...draw({ ttlMs: HOUR, jitter: 0, overMs: HOUR }))).toBeGreaterThanOrEqual(HOUR)
+  })
+
+  it('draws evenly by key, the same for a key each time, and others with another seed', () => {
+    const keys = Array.from({ length: 10_000 }, (_, i) => Buffer.from(`shop:v1:list:product:all:page_${i}:size_20`))
+    const of = keyedRandom(seed)
+    const drawn = keys.map(of)
+    const tenths = Array.from({ length: 10 }, (_, i) => drawn.filter((value) => Math.floor(value * 10) === i).length)
+    expect(Math.min(...tenths)).toBeGreaterThan(850)
+    expect(Math.max(...tenths)).toBeLessThan(1_150)
+    expect(keys.map(of)).toEqual(drawn)
+    const others = keys.map(keyedRandom(seed + 1))
+    expect(others.filter((value, i) => Math.abs(value - (drawn[i] as number)) < 0.01).length).toBeLessThan(500)
   })
 
   it('never draws outside of the range that is told', () => {
