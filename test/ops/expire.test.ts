@@ -294,4 +294,39 @@ describe('where it cannot do all of it', () => {
     expect(report.journal).toBe('local')
     expect(await pttl('shop:v1:list:product:1')).toBeLessThanOrEqual(120_000)
   })
+
+  it('a full server: an entry cannot be made good for longer, and that is said', async () => {
+    const entry = encodeEntry('v', {
+      incarnation: 'abcdefghijklmnop',
+      createdAtMs: Date.now(),
+      freshUntilMs: Date.now() + 60_000,
+      graceMs: 0,
+      deltaMs: 1,
+      writer: 'test',
+      sourceVersion: null,
+      tags: [],
+      compressAboveBytes: null,
+    })
+    await server.call('SET', 'shop:v1:detail:product:1', entry, 'PX', 60_000)
+    await server.call('CONFIG', 'SET', 'maxmemory', '1')
+    const { report } = await expire('all', { expiry: fixed(HOUR) }, { stateDir: server.dir })
+    await server.call('CONFIG', 'SET', 'maxmemory', '0')
+    expect(report).toMatchObject({ ok: false, changed: 0, failed: 1, exitCode: 13, journal: 'local' })
+    expect(await pttl('shop:v1:detail:product:1')).toBeLessThanOrEqual(60_000)
+  })
+
+  it('a lost connection: it goes on, and what it has done is counted once', async () => {
+    const keys = Array.from({ length: 4_000 }, (_, i) => `shop:v1:list:product:${i}`)
+    await server.call('MSET', ...keys.flatMap((key) => [key, 'x']))
+    let killed = 0
+    const emit: OperationContext['emit'] = (event) => {
+      if (event.event === 'progress' && event.done >= 1_000 && killed++ === 0)
+        void server.call('CLIENT', 'KILL', 'TYPE', 'normal')
+    }
+    const { report } = await expire('all', {}, { emit })
+    expect(killed).toBeGreaterThan(0)
+    const given = (await Promise.all(keys.map(pttl))).filter((ms) => ms > 0).length
+    expect(given).toBe(4_000)
+    expect(report).toMatchObject({ ok: true, complete: true, matched: 4_000 })
+  })
 })
