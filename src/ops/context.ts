@@ -1,5 +1,6 @@
 // What an operation is given, and the one place that opens it: late, and closed in reverse, once.
 
+import { openBus } from '../adapters/redis/bus.ts'
 import { openControl } from '../adapters/redis/control.ts'
 import { startServer } from '../adapters/redis/embedded.ts'
 import { parseServerUrl } from '../adapters/redis/server-url.ts'
@@ -7,7 +8,7 @@ import { openStore } from '../adapters/redis/store.ts'
 import { requireRedis } from '../config/redis-target.ts'
 import type { RedisTarget, ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
-import type { Clock, Control, Emit, Random, Store } from '../ports.ts'
+import type { Bus, BusListener, Clock, Control, Emit, Random, Store } from '../ports.ts'
 
 export { redactUrl } from '../adapters/redis/server-url.ts'
 
@@ -29,11 +30,15 @@ export interface OperationContext {
   random: Random
   emit: Emit
   signal: AbortSignal
+  /** where files of this user may be kept that outlive a run; null: nowhere */
+  stateDir: string | null
 }
 
 export interface OpenedContext extends OperationContext {
   /** @throws CachectlError CONFIG_NOT_FOUND without a config: it names the prefix */
   control(): Control
+  /** Listens on these channels; the caller closes it. */
+  bus(channels: readonly string[], listener: BusListener): Bus
   close(): Promise<void>
 }
 
@@ -43,9 +48,11 @@ export interface ContextOptions {
   signal: AbortSignal
   clock?: Clock
   random?: Random
+  stateDir?: string | null
 }
 
-export async function openContext({ loaded, emit, signal, clock, random }: ContextOptions): Promise<OpenedContext> {
+export async function openContext(options: ContextOptions): Promise<OpenedContext> {
+  const { loaded, emit, signal, clock, random, stateDir = null } = options
   const { config } = loaded
   const redis = requireRedis(loaded)
   const closers: (() => Promise<void>)[] = []
@@ -64,11 +71,13 @@ export async function openContext({ loaded, emit, signal, clock, random }: Conte
     random: random ?? Math.random,
     emit,
     signal,
+    stateDir,
     control() {
       if (!config)
         throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above: it says what to load')
       return openControl(store, config.prefix)
     },
+    bus: (channels, listener) => openBus(target, { channels, tracking: false, ...timeouts }, listener),
     async close() {
       for (const close of closers.reverse().splice(0)) await within(CLOSE_TIMEOUT_MS, close)
     },
