@@ -1,6 +1,8 @@
 // What this process knows of the control data: incarnation, generations, versions of the code. Good as long as the revision is the one that was read
 // with it; every read of entries reads the revision too, so a bump is seen by the next read of every process.
 import type { ResolvedConfig } from '../config/resolved.ts'
+import { codeVersionFields } from '../core/code-version.ts'
+import { CHANGE_CONTROL } from '../core/control-script.ts'
 import { CachectlError } from '../core/errors.ts'
 import {
   CODE_VERSION_FIELD,
@@ -57,7 +59,7 @@ export function createControlMirror(config: ResolvedConfig, { registers = true }
   const hasNear = Object.values(config.namespaces).some(({ l1 }) => l1 !== null)
   const hash = generationsKey(config.prefix)
   const revision = revisionKey(config.prefix)
-  const registered = registers ? codeVersions(config) : []
+  const registered = registers ? codeVersionFields(config) : []
   let current: Mirror | null = null
   /** the history that was found last */
   let seen: string | null = null
@@ -137,15 +139,6 @@ export function createControlMirror(config: ResolvedConfig, { registers = true }
 }
 
 /**
- * Fields of the hash and a new revision, together: a process that ended between them would leave two that know the same revision and another hash.
- * KEYS: hash, revision. ARGV: HSET or HSETNX, new revision, fields and values.
- */
-const CHANGE = `
-for index = 3, #ARGV, 2 do redis.call(ARGV[1], KEYS[1], ARGV[index], ARGV[index + 1]) end
-redis.call('SET', KEYS[2], ARGV[2])
-return 1`
-
-/**
  * Another history: what was invalidated under the old one may be back, so a new incarnation. Of control data that no library has used yet none is known.
  * One among several is enough; a master that left took nothing along that was invalidated.
  * KEYS: hash, revision. ARGV: histories with a space between them, incarnation, epoch, revision.
@@ -172,7 +165,7 @@ export async function changeControl(
   fields: readonly string[],
 ): Promise<void> {
   const keys = [generationsKey(prefix), revisionKey(prefix)]
-  await runAlways(run, CHANGE, keys, [how, newToken(), ...fields])
+  await runAlways(run, CHANGE_CONTROL, keys, [how, newToken(), ...fields])
 }
 
 /** The answer of a script that a full server lets through; servers before Redis 7 know no flags. @throws CachectlError */
@@ -189,14 +182,6 @@ export async function runAlways(
     if (failed === null) return replies[0] ?? null
   }
   throw failed
-}
-
-/** Fields of the versions that this code reads and writes: `code:1`, and `code:1.2:product` of a model with a version of its own. */
-function codeVersions(config: ResolvedConfig): string[] {
-  const own = Object.values(config.models)
-    .filter((model) => model.version !== config.version)
-    .map((model) => `${CODE_VERSION_FIELD}${model.version}:${encodeURIComponent(model.subject)}`)
-  return [`${CODE_VERSION_FIELD}${config.version}`, ...own]
 }
 
 function createMirror(

@@ -63,3 +63,14 @@ function decoded(text: string): string {
     return text
   }
 }
+
+/** Fields of the versions that this code reads and writes: `code:1`, and `code:1.2:product` of a model with a version of its own. */
+export function codeVersionFields(config: {
+  version: string
+  models: Readonly<Record<string, { version: string; subject: string }>>
+}): string[] {
+  const own = Object.values(config.models)
+    .filter((model) => model.version !== config.version)
+    .map((model) => `${CODE_VERSION_FIELD}${model.version}:${encodeURIComponent(model.subject)}`)
+  return [`${CODE_VERSION_FIELD}${config.version}`, ...own]
+}

@@ -7,6 +7,7 @@ import { parseServerUrl } from '../adapters/redis/server-url.ts'
 import { openStore } from '../adapters/redis/store.ts'
 import { requireRedis } from '../config/redis-target.ts'
 import type { RedisTarget, ResolvedConfig } from '../config/resolved.ts'
+import { codeVersionFields } from '../core/code-version.ts'
 import { CachectlError } from '../core/errors.ts'
 import type { Bus, BusListener, Clock, Control, Emit, Random, Store } from '../ports.ts'
 
@@ -75,7 +76,7 @@ export async function openContext(options: ContextOptions): Promise<OpenedContex
     control() {
       if (!config)
         throw new CachectlError('CONFIG_NOT_FOUND', 'there is no cache.config.* here or above: it says what to load')
-      return openControl(store, config.prefix)
+      return openControl(store, config.prefix, codeVersionFields(config))
     },
     bus: (channels, listener) => openBus(target, { channels, tracking: false, ...timeouts }, listener),
     async close() {

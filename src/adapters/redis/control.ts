@@ -1,4 +1,6 @@
 // The control data of one prefix: incarnation, generations, fences, locks. Laid down in docs/contract.md.
+
+import { CHANGE_CONTROL } from '../../core/control-script.ts'
 import { CachectlError } from '../../core/errors.ts'
 import {
   EPOCH_FIELD,
@@ -23,9 +25,10 @@ const KEYS_A_CALL = 200
 /** What the log of invalidated stamps keeps, as the library does. */
 const STAMP_LOG_BYTES = 8_192
 
-export function openControl(store: Store, prefix: string): Control {
+/** `codes`: fields of the versions of the code whose entries are written (`codeVersionFields`), which `read` registers. */
+export function openControl(store: Store, prefix: string, codes: readonly string[] = []): Control {
   return {
-    read: () => readState(store, prefix),
+    read: () => readState(store, prefix, codes),
     async invalidate(subject, keys, stamps = []) {
       await store.call('SET', fenceKey(prefix, subject), newToken())
       if (stamps.length > 0) {
@@ -50,18 +53,32 @@ export function openControl(store: Store, prefix: string): Control {
   }
 }
 
-async function readState(store: Store, prefix: string): Promise<ControlState> {
+async function readState(store: Store, prefix: string, codes: readonly string[]): Promise<ControlState> {
   const hash = generationsKey(prefix)
   let fields = replyPairs(await store.call('HGETALL', hash))
-  if (!fields.has(INCARNATION_FIELD)) {
-    // Before the hash: whoever finds this revision reads the hash anew, and makes what is missing in it if we do not.
-    await store.call('SET', revisionKey(prefix), newToken())
-    await store.call('HSETNX', hash, EPOCH_FIELD, newToken())
-    await store.call('HSETNX', hash, INCARNATION_FIELD, newToken())
+  const missing = codes.filter((field) => !fields.has(field))
+  if (!fields.has(INCARNATION_FIELD) || missing.length > 0) {
+    const since = new Date().toISOString()
+    const made = [EPOCH_FIELD, newToken(), INCARNATION_FIELD, newToken(), ...missing.flatMap((field) => [field, since])]
+    await makeFields(store, prefix, made)
     fields = replyPairs(await store.call('HGETALL', hash))
   }
   const { incarnation, generations } = readGenerations(fields)
   return { incarnation: incarnation ?? '', epoch: fields.get(EPOCH_FIELD) ?? '', generations }
+}
+
+/** Those that are not there, with a new revision. */
+async function makeFields(store: Store, prefix: string, made: readonly string[]): Promise<void> {
+  const [hash, revision] = [generationsKey(prefix), revisionKey(prefix)]
+  try {
+    await store.call('EVAL', CHANGE_CONTROL, 2, hash, revision, 'HSETNX', newToken(), ...made)
+  } catch (thrown) {
+    if (!(thrown instanceof CachectlError && thrown.code === 'REDIS_ACL')) throw thrown
+    // Where scripts are refused, the revision behind the change: whoever finds it reads the hash anew.
+    for (let at = 0; at + 1 < made.length; at += 2)
+      await store.call('HSETNX', hash, made[at] as string, made[at + 1] as string)
+    await store.call('SET', revision, newToken())
+  }
 }
 
 async function takeLock(store: Store, key: string, holder: string, ttlMs: number): Promise<Lock | LockHolder> {
