@@ -8,8 +8,8 @@ import { contentOf, fillKeys, keysOf, openBytes } from '../keyspace.ts'
 import { hostileKeys, RAW } from '../ops/fixture.ts'
 import { fillUp, startUnsaved } from '../refusing-servers.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
+import { runIn } from './in-folder.ts'
 import { cleanEnvironment, commandLine, createProject, type Project, cachectl as spawned, until } from './spawned.ts'
-import { cachectl } from './test-io.ts'
 
 const CONFIG = `
 import { defineConfig, fn } from 'cachectl'
@@ -68,16 +68,9 @@ interface Ran {
   stderr: string
 }
 
-/** In this process: what the config reads of the environment is set for as long as it runs. */
-async function run(argv: readonly string[], env: Record<string, string> = {}, url = server.url): Promise<Ran> {
+function run(argv: readonly string[], env: Record<string, string> = {}, url = server.url): Promise<Ran> {
   const given = { REDIS_URL: url, XDG_STATE_HOME: server.dir, STAGE: 'development', ...env }
-  const before = { ...process.env }
-  Object.assign(process.env, given)
-  try {
-    return await cachectl(['invalidate', ...argv], { cwd: project.folder, env: given })
-  } finally {
-    process.env = before
-  }
+  return runIn(project.folder, ['invalidate', ...argv], given)
 }
 
 /** Keys that are not cachectl's own. */
