@@ -260,6 +260,8 @@ async function lookAtEntries(look: Look, config: ResolvedConfig): Promise<void> 
   })
   await checks.make('source', async () => {
     if (!options.source) throw new NotMade('it reads the database, so it is made with --source only')
+    if (Object.values(config.models).every(({ source }) => source?.load === undefined))
+      throw new NotMade('no source of the config can load rows by their ids')
     if (sample === null || control === null) throw new NotMade('entries were not read')
     checked.source = await staleRows(context, config, sample.entries, control, masters)
     return `${formatCount(checked.source.rows)} rows compared`

@@ -79,10 +79,10 @@ export async function doctor(context: OperationContext, options: DoctorOptions):
   return finish(look, startedAtMs)
 }
 
-/** The report where the server could not be reached, or has not let us in. */
+/** The report where the server could not be reached, or has not let us in. `url` without secrets, as `redactUrl` has it. */
 export function unreachableDoctor(
   { clock, config }: Pick<OperationContext, 'clock' | 'config'>,
-  redis: Pick<RedisIdentity, 'endpoint' | 'from'>,
+  { url, from }: { url: string; from: string },
   error: CachectlError,
 ): DoctorReport {
   const checks = createChecks(AbortSignal.abort())
@@ -98,18 +98,25 @@ export function unreachableDoctor(
     dryRun: false,
     startedAt: new Date(clock.now()).toISOString(),
     durationMs: 0,
-    redis: { database: 0, ...redis, ...unknown },
+    redis: { ...placeIn(url), from, ...unknown },
     prefix: config?.prefix ?? null,
     acl: null,
     scan: null,
   }
 }
 
+/** `rediss://***@db.example.com:6379/2`, `unix:/run/redis.sock?db=2` */
+function placeIn(url: string): Pick<RedisIdentity, 'endpoint' | 'database'> {
+  const [, endpoint = url, database = '0'] = /^(?:[a-z+]+:\/\/(?:\*{3}@)?)?(.*?)(?:(?:\/|\?db=)(\d+))?$/.exec(url) ?? []
+  return { endpoint, database: Number(database) }
+}
+
 /** @throws CachectlError */
 async function open({ store }: OperationContext): Promise<Pick<Look, 'redis' | 'info' | 'infos' | 'masters'>> {
   const [redis, info, infos] = [await store.identity(), await store.info(), await readInfos(store)]
   const masters: OpenedMaster[] = []
-  for (const { id, lane } of await store.masters()) masters.push({ id, lane: await lane({ noTouch: true }) })
+  for (const master of await store.masters())
+    masters.push({ id: master.id, lane: await master.lane({ noTouch: true }) })
   return { redis, info, infos, masters }
 }
 

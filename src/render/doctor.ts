@@ -37,7 +37,7 @@ function heading({ redis, prefix, startedAt, complete }: DoctorReport, paint: Ch
 }
 
 function troubleLines(
-  { question, findings, lookedAt }: TroubleReport,
+  { question, findings, lookedAt, notLookedAt }: TroubleReport,
   report: DoctorReport,
   paint: ChalkInstance,
 ): string[] {
@@ -48,8 +48,12 @@ function troubleLines(
   if (bad.length === 0) {
     const looked = lookedAt.length === 0 ? 'nothing could be looked at' : `nothing found, looked at: ${saw}`
     const mark = lookedAt.length === 0 ? paint.yellow('?') : paint.green('✓')
-    const more = remarks.length === 0 ? '' : ` (remarks: ${remarks.join(', ')})`
-    return [`${mark} ${paint.bold(question)}`, ...indented(`${looked}${more}`).map((line) => paint.dim(line))]
+    const more = [
+      ...(remarks.length === 0 ? [] : [`remarks: ${remarks.join(', ')}`]),
+      ...(notLookedAt.length === 0 ? [] : [`${notLookedAt.length} not checked`]),
+    ]
+    const text = more.length === 0 ? looked : `${looked} (${more.join('; ')})`
+    return [`${mark} ${paint.bold(question)}`, ...indented(text).map((line) => paint.dim(line))]
   }
   const worst = bad.some(({ severity }) => severity === 'critical') ? paint.red('✗') : paint.yellow('!')
   return [`${worst} ${paint.bold(question)}`, ...indented(`see ${[...bad.map(({ id }) => id), ...remarks].join(', ')}`)]
@@ -78,6 +82,8 @@ function indented(text: string, by = '  '): string[] {
 
 function notLookedAt({ checks }: DoctorReport, paint: ChalkInstance): string[] {
   const reasons = new Map<string, string[]>()
+  const skipped = checks.filter(({ made }) => !made)
+  if (skipped.length === checks.length - 1) return [`Nothing else was checked: ${skipped[0]?.saw ?? ''}`, '']
   for (const { made, saw, what } of checks) if (!made) reasons.set(saw, [...(reasons.get(saw) ?? []), what])
   if (reasons.size === 0) return []
   return [

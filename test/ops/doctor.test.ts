@@ -35,7 +35,7 @@ async function look(
   const context = contextOf(open(url), { config: doctorConfig(url), ...more })
   return doctor(context, { ...defaults, ...options }).catch((thrown: unknown) => {
     if (!(thrown instanceof CachectlError)) throw thrown
-    return unreachableDoctor(context, { endpoint: url, from: 'test' }, thrown)
+    return unreachableDoctor(context, { url, from: 'test' }, thrown)
   })
 }
 const found = ({ findings }: DoctorReport): string[] => findings.map(({ id }) => id)
@@ -332,7 +332,7 @@ describe('why doctor cannot look at a server', () => {
     await redis.stop()
     const report = unreachableDoctor(
       { config: null, clock: Date },
-      { endpoint: redis.url, from: 'test' },
+      { url: redis.url, from: 'test' },
       error as CachectlError,
     )
     expect(found(report)).toEqual(['no-answer'])

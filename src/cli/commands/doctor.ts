@@ -54,7 +54,7 @@ async function examine(session: Session, flags: GlobalFlags, options: DoctorOpti
       throw thrown
     return unreachableDoctor(
       { config, clock: { now: Date.now } },
-      { endpoint: redactUrl(redis.url), from: redis.from },
+      { url: redactUrl(redis.url), from: redis.from },
       error,
     )
   }

@@ -78,7 +78,7 @@ export const SERVER_RULES: readonly Rule[] = [
     troubles: ['invalidation'],
     threshold: 'this user may not run all commands that the verbs of cachectl send',
     advice:
-      'verbs that lack a right fail or say less; `rights` below has lines that give what each group of verbs needs, and no more',
+      'verbs that lack a right fail or say less; the lines under Rights (`acl` in JSON) give what each group of verbs needs, and no more',
     next: 'cachectl doctor --json',
     find: ({ checked: { rights } }) =>
       rights === undefined || rights.missing.length === 0
