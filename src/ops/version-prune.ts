@@ -83,7 +83,8 @@ export async function planVersionPrune(
       everything: false,
       production: config.env === 'production',
       keys: found.keys,
-      share: found.share,
+      // However much of the database it is: nobody can read it.
+      share: null,
     },
   }
 }

@@ -10,12 +10,15 @@ import { file } from '../../src/adapters/sources/file.ts'
 import { fn } from '../../src/adapters/sources/fn.ts'
 import { sql } from '../../src/adapters/sources/sql.ts'
 import type { ResolvedConfig, ResolvedModel } from '../../src/config/resolved.ts'
+import { codeVersionFields } from '../../src/core/code-version.ts'
 import { decodeEntry } from '../../src/core/entry.ts'
 import { CachectlError } from '../../src/core/errors.ts'
+import { openChanger } from '../../src/ops/apply-change.ts'
+import { openContext } from '../../src/ops/context.ts'
 import { warm } from '../../src/ops/warm.ts'
 import { planWarm, type WarmOptions } from '../../src/ops/warm-plan.ts'
 import type { WarmReport } from '../../src/ops/warm-report.ts'
-import type { ProgressEvent, Source, Store } from '../../src/ports.ts'
+import type { Control, ProgressEvent, Source, Store } from '../../src/ports.ts'
 import { type Postgres, seedCities, startPostgres } from '../postgres.ts'
 import { aConfig, aModel } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
@@ -108,6 +111,40 @@ describe('warm', () => {
     const ttl = Number(await redis.call('PTTL', cityKey(row.id)))
     expect(ttl).toBeGreaterThan(600_000)
     expect(ttl).toBeLessThanOrEqual(660_000)
+  })
+
+  it('registers its versions, so that a row that older code invalidates is gone from what was warmed for newer code', async () => {
+    const models = [aModel('city', city, { version: '2' })]
+    const newer = aConfig(redis.url, models, { version: '2' })
+    const key = `shop:v2:detail:city:${(await firstCity()).id}`
+    const place = {
+      namespace: 'detail',
+      subject: 'city',
+      version: '1',
+      tenant: null,
+      rest: [key.split(':')[4] as string],
+    }
+    const older = await openContext({
+      loaded: { config: aConfig(redis.url, [aModel('city', city)]), redis: newer.redis, file: null },
+      emit: () => {},
+      signal: new AbortController().signal,
+    })
+    const options: WarmOptions = { targets: [], concurrency: 3, batch: 200, ifLocked: 'fail', dryRun: false }
+    const staysWith = async (control: Control): Promise<boolean> => {
+      await warm({ ...older, config: newer }, control, planWarm(newer, options, Date.now()), options)
+      expect(await redis.call('EXISTS', key)).toBe(1)
+      const changer = await openChanger(older)
+      await changer.apply({ entries: [place], fences: ['city'] })
+      await changer.close()
+      return (await redis.call('EXISTS', key)) === 1
+    }
+    try {
+      expect(await staysWith(openControl(store, 'shop', codeVersionFields(newer)))).toBe(false)
+      await redis.call('FLUSHALL')
+      expect(await staysWith(openControl(store, 'shop'))).toBe(true) // without registration: what this test must catch
+    } finally {
+      await older.close()
+    }
   })
 
   it('leaves what is present, replaces what is older than its row, never what is newer', async () => {

@@ -95,7 +95,9 @@ export async function versionPruneCommand(
     if (!flags.quiet) await session.out.write(`${text}\nDry run: nothing was changed.\n`)
     return
   }
-  await confirm(session, flags, { text, danger: plan.danger })
+  // Cron need not say yes to nothing.
+  const yes = flags.yes || (plan.danger.keys === 0 && plan.preview.method === 'full')
+  await confirm(session, { ...flags, yes }, { text, danger: plan.danger })
   const progress = await openProgress(session, flags)
   session.emit = progress.emit
   const report = await versionPrune(context, plan, flags.rate ?? 'auto')
