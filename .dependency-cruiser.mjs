@@ -49,6 +49,19 @@ export default {
       to: { path: folder('adapters') },
     },
     {
+      name: 'ops-only-invalidate-by-the-library',
+      comment:
+        'what the command line shares with the library is how something is invalidated, not how it is read or filled',
+      severity: 'error',
+      from: { path: folder('ops') },
+      to: {
+        path: folder('cache'),
+        pathNot:
+          '^src/cache/(announce|control-mirror|invalidating|kernel|link|model-changes|processes|tiers|token)\\.ts$',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'config-types-only-below-cli',
       comment: 'adapters and render know the types of the config, not its code',
       severity: 'error',
