@@ -229,8 +229,9 @@ function neverRead(
   { counted }: Walk,
   { namespaces, prefix }: ResolvedConfig,
 ): NonNullable<CheckedFacts['reads']>['neverRead'] {
-  return counted.summary.groups.flatMap(({ group, namespace, subject, declared, keys, share, hits }) => {
-    if (!declared || namespace === null || subject === null || keys < ENOUGH_KEYS || (hits ?? 0) > 0) return []
+  return counted.summary.groups.flatMap(({ group, namespace, subject, declared, keys, share, hits, misses }) => {
+    if (!declared || namespace === null || subject === null || keys < ENOUGH_KEYS || (hits ?? 0) + (misses ?? 0) > 0)
+      return []
     if (namespaces[namespace]?.format !== 'envelope') return []
     const [space, name] = [encodeText(namespace, 'the namespace'), encodeText(subject, 'the subject')]
     return [{ group, target: `pattern:${escapeGlob(prefix)}:v*:${space}:${name}:*`, keys, share }]

@@ -111,7 +111,7 @@ function cost({ scan, durationMs }: DoctorReport, paint: ChalkInstance): string[
   ]
 }
 
-function verdict({ findings, health, checks }: DoctorReport, paint: ChalkInstance): string {
+function verdict({ findings, health, checks, complete }: DoctorReport, paint: ChalkInstance): string {
   const made = checks.filter((check) => check.made).length
   const count = (severity: Finding['severity'], word: string) => {
     const found = findings.filter((finding) => finding.severity === severity).length
@@ -123,5 +123,6 @@ function verdict({ findings, health, checks }: DoctorReport, paint: ChalkInstanc
     warning: paint.yellow('! Needs attention'),
     critical: paint.red('✗ In trouble'),
   }
-  return `${words[health.status]}: ${[`${made} of ${checks.length} checks made`, ...counts].join(', ')}`
+  const word = complete ? words[health.status] : paint.yellow('? Stopped before the end')
+  return `${word}: ${[`${made} of ${checks.length} checks made`, ...counts].join(', ')}`
 }

@@ -71,15 +71,9 @@ export interface EntryOptions {
   ttlMs?: number | null
 }
 
-export async function putEntry(
-  redis: TestRedis,
-  key: string,
-  value: unknown,
-  options: EntryOptions = {},
-): Promise<void> {
-  const { ageMs = 1_000, incarnation = INCARNATION, deltaMs = 50, ttlMs = 11 * MINUTE_MS } = options
+export function entryOf(value: unknown, { ageMs = 1_000, incarnation = INCARNATION, deltaMs = 50 }: EntryOptions = {}) {
   const createdAtMs = Date.now() - ageMs
-  const bytes = encodeEntry(value, {
+  return encodeEntry(value, {
     incarnation,
     createdAtMs,
     freshUntilMs: createdAtMs + 10 * MINUTE_MS,
@@ -90,7 +84,16 @@ export async function putEntry(
     tags: [],
     compressAboveBytes: null,
   })
-  await redis.call('SET', key, bytes, ...(ttlMs === null ? [] : ['PX', ttlMs]))
+}
+
+export async function putEntry(
+  redis: TestRedis,
+  key: string,
+  value: unknown,
+  options: EntryOptions = {},
+): Promise<void> {
+  const { ttlMs = 11 * MINUTE_MS } = options
+  await redis.call('SET', key, entryOf(value, options), ...(ttlMs === null ? [] : ['PX', ttlMs]))
 }
 
 /** Everything as it should be: settings, control data, three products, three orders of tenant 7, a list, counted reads. */

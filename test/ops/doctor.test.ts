@@ -11,7 +11,17 @@ import type { OperationContext } from '../../src/ops/context.ts'
 import { type DoctorOptions, type DoctorReport, doctor, unreachableDoctor } from '../../src/ops/doctor.ts'
 import type { Store } from '../../src/ports.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
-import { doctorConfig, healthyCache, keyOf, putEntry, rowsSource } from './doctor-cache.ts'
+import { startCluster } from '../topologies.ts'
+import {
+  countReads,
+  doctorConfig,
+  entryOf,
+  healthyCache,
+  INCARNATION,
+  keyOf,
+  putEntry,
+  rowsSource,
+} from './doctor-cache.ts'
 import { SITUATIONS } from './doctor-situations.ts'
 import { contextOf, hostileKeys, RAW } from './fixture.ts'
 
@@ -224,6 +234,13 @@ describe('what doctor does not say', () => {
     for (const check of report.checks) expect(check.saw).not.toBe('')
   })
 
+  it('a group that is asked for and always missed is no group that nobody reads', async () => {
+    for (let id = 0; id < 100; id++) await putEntry(server, keyOf('product', `page_${id}`, null, 'list'), [{ id }])
+    expect(found(await look(server.url))).toContain('never-read')
+    await countReads(server, { 'list:product::miss': 5 })
+    expect(found(await look(server.url))).not.toContain('never-read')
+  })
+
   it('no generation is called dead that was bumped during the walk', async () => {
     for (let id = 0; id < 200; id++) await putEntry(server, keyOf('product', id), { id })
     let bumped: Promise<unknown> | null = null
@@ -307,6 +324,43 @@ describe('what doctor does not say', () => {
     for (const { evidence, next } of report.findings) expect(`${evidence}${next}`).not.toMatch(RAW)
     for (const check of report.checks) expect(check.saw).not.toMatch(RAW)
   })
+})
+
+describe('doctor on a Cluster', () => {
+  it('looks at all masters', async () => {
+    const cluster = await startCluster()
+    const url = cluster.urls.join(',').replaceAll(',redis://', ',')
+    const store = open(url)
+    const config = { ...doctorConfig(url), server: null }
+    const lane = await store.lane()
+    const page = lane.page()
+    for (let id = 0; id < 300; id++) page.add('SET', keyOf('product', id), entryOf({ id }), 'PX', 600_000)
+    page.add('HSET', generationsKey('shop'), 'incarnation', INCARNATION)
+    await lane.run(page)
+    const { masters } = cluster
+    await masters[2]?.call('CONFIG', 'SET', 'maxmemory', '1gb', 'maxmemory-policy', 'volatile-ttl')
+    for (const options of [{ full: true }, { full: false }]) {
+      const report = await look(url, { config }, options)
+      expect(report.findings.filter(({ severity }) => severity !== 'info')).toEqual([])
+      expect(report).toMatchObject({
+        exitCode: 0,
+        redis: { mode: 'cluster' },
+        scan: { method: 'full', headersRead: 200 },
+      })
+      expect(report.scan?.visited).toBeGreaterThanOrEqual(301)
+    }
+    // What is wrong with one of them is found, and named.
+    const wanted = {
+      ...config,
+      server: { maxMemoryBytes: null, policy: 'noeviction', samples: null, lazyfree: null, persistence: null },
+    }
+    const drift = (await look(url, { config: wanted })).findings.find(({ id }) => id === 'policy-drift')
+    expect(drift?.evidence).toBe(
+      `127.0.0.1:${masters[2]?.port}: maxmemory-policy is volatile-ttl, the config says noeviction`,
+    )
+    lane.close()
+    await cluster.stop()
+  }, 30_000)
 })
 
 describe('why doctor cannot look at a server', () => {
