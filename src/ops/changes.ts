@@ -169,32 +169,33 @@ function changeOfKey(target: Target & { kind: 'key' }, tenant: string | null, co
   return { entries: [{ namespace, subject, version, tenant: parsed.tenant, rest }], fences: [subject] }
 }
 
-/** The first pattern of `protect` that may match a key of the target; null: none. */
+/** The first pattern of `protect` that may match a key of the target; null: none. It is matched to keys without tokens. */
 function protectionOf(target: Target, { protect, prefix, tenantLabel, models }: ResolvedConfig): string | null {
   if (protect.length === 0) return null
-  const within = `${escapeGlob(prefix)}:`
-  const globs = (): string[] => {
+  const within = `${prefix}:v{version}`
+  const ofSubject = (subject: string) => `${within}:{subject}:${segment(subject)}:`
+  const heads = (): string[] => {
     switch (target.kind) {
       case 'namespace':
-        return [`${within}v*:${segment(target.namespace)}*:*`]
+        return [`${within}:${segment(target.namespace)}:`]
       case 'subject':
-        return target.subjects.map((subject) => `${within}v*:*:${segment(subject)}*:*`)
+        return target.subjects.map(ofSubject)
       case 'model':
-        return [...target.dependants, own(models, target.model)?.subject ?? target.model].map(
-          (subject) => `${within}v*:*:${segment(subject)}*:*`,
-        )
+        return [...target.dependants, own(models, target.model)?.subject ?? target.model].map(ofSubject)
       case 'tenant':
-        return [`${within}v*:*:*:${tenantLabel}_${segment(target.tenant)}*`]
-      case 'key':
-        return [escapeGlob(Buffer.from(target.key).toString('utf8'))]
+        return [`${within}:{subject}:{subject}:${segment(`${tenantLabel}_${target.tenant}`)}:`]
       default:
-        return [`${within}*`]
+        return [`${prefix}:`]
     }
   }
-  return protect.find((pattern) => globs().some((glob) => patternsOverlap(pattern, glob))) ?? null
+  const shapes =
+    target.kind === 'key'
+      ? [escapeGlob(Buffer.from(target.key).toString('utf8'))]
+      : heads().flatMap((head) => [head, `${head}{rest}`])
+  return protect.find((pattern) => shapes.some((shape) => patternsOverlap(pattern, shape))) ?? null
 }
 
 /** As it stands in a key; what needs encoding is any text here, which only makes the test more careful. */
 function segment(text: string): string {
-  return text.replace(/[^A-Za-z0-9@./_-]+/g, '*')
+  return /^[A-Za-z0-9@./_-]+$/.test(text) ? text : '{subject}'
 }
