@@ -12,6 +12,7 @@ import type { InvalidateOptions, InvalidatePlan } from './invalidate-plan.ts'
 import { beginJournal, type JournalPlace } from './journal.ts'
 import type { Pace } from './pace.ts'
 import type { Preview } from './preview.ts'
+import { areInStep, countReplicas, type Replicas } from './replicas-in-step.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { softenAction, spreadAction } from './soften.ts'
 import { type SweepAction, type SweepOptions, type Swept, sweep, unlinkAction } from './sweep.ts'
@@ -37,6 +38,8 @@ export interface InvalidateReport extends Omit<ReportBase, 'dryRun'>, Account {
   problems: readonly { code: string; message: string; keys: number }[]
   /** why it ended before its end */
   stopped: { code: string; message: string; hint: string } | null
+  /** why it may be incomplete though nothing failed; null: there is no such reason */
+  doubt: string | null
 }
 
 /** Processes are told, and heard, for no longer than this by who was stopped. */
@@ -69,10 +72,13 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   try {
     // Whoever stopped it by now meant that nothing be done.
     context.signal.throwIfAborted()
-    const done =
+    const before = await serversOf(context)
+    const done: Done =
       options.how.kind === 'delete'
         ? await deleteKeys(context, changer, plan, pace)
         : await soften(context, changer, plan, pace)
+    done.doubt = done.complete ? await doubtAbout(context, before) : null
+    if (done.doubt !== null) done.complete = done.applied = false
     const { deleted } = done.account
     const found = plan.preview
     const bytes = found?.bytes == null ? null : found.keys === 0 ? 0 : Math.round((found.bytes / found.keys) * deleted)
@@ -87,6 +93,23 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   }
 }
 
+async function serversOf({ store }: OpenedContext): Promise<{ history: string | null; replicas: Replicas }> {
+  return { history: await store.history(), replicas: await countReplicas(store) }
+}
+
+/** What was not passed on to a server that takes over is lost. Null: none has. */
+async function doubtAbout(
+  { store }: OpenedContext,
+  before: Awaited<ReturnType<typeof serversOf>>,
+): Promise<string | null> {
+  const inStep = await areInStep(store, before.replicas).catch(() => false)
+  if (!inStep) return 'a replica left meanwhile without having all of it, and may be the next primary'
+  const now = await store.history().catch(() => 'unknown')
+  const known = new Set(before.history?.split(' '))
+  if (before.history === null || (now ?? 'unknown').split(' ').every((id) => known.has(id))) return null
+  return 'another server took over meanwhile (a failover or a restart), and may lack what was done before'
+}
+
 interface Done {
   account: Account
   complete: boolean
@@ -94,6 +117,8 @@ interface Done {
   acknowledged?: InvalidateReport['acknowledged']
   staleUntil?: string
   swept?: readonly Swept[]
+  /** what nobody knows though nothing failed */
+  doubt?: string | null
   /** processes could not be told */
   failure?: CachectlError | null
 }
@@ -289,6 +314,7 @@ function report(
     notes: course.notes,
     problems: swept.flatMap(({ problems }) => problems),
     stopped: stopped === null ? null : told(stopped),
+    doubt: swept.find(({ doubt }) => doubt !== null)?.doubt ?? done.doubt ?? null,
   }
 }
 

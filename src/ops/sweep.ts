@@ -50,6 +50,8 @@ export interface Swept {
   complete: boolean
   /** why it ended before its end: stopped, or Redis went away or refuses; null where it did not */
   stopped: CachectlError | null
+  /** what nobody knows though nothing failed; null: nothing */
+  doubt: string | null
   /** error replies by their text, most frequent first */
   problems: readonly { code: string; message: string; keys: number }[]
 }

@@ -152,6 +152,10 @@ class RunningSweeper implements Sweeper {
       account,
       complete: settled && left === 0 && failure === null,
       stopped: signal.aborted ? asCachectlError(signal.reason) : failure,
+      doubt:
+        settled || failure !== null || signal.aborted
+          ? null
+          : 'keys went from server to server all the while, and some may have been passed over',
       problems: [...this.#problems.values()].sort((a, b) => b.keys - a.keys),
     }
   }

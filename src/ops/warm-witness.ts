@@ -3,17 +3,23 @@ import { EXIT } from '../core/errors.ts'
 import { numberField, parseInfo } from '../core/info-text.ts'
 import { isErrorReply } from '../core/reply.ts'
 import type { ControlState, RedisIdentity, Store } from '../ports.ts'
+import { areInStep, countReplicas, type Replicas } from './replicas-in-step.ts'
 import type { WarmProblem } from './warm-report.ts'
 
 export interface Witness {
   identity: RedisIdentity
   /** keys that each master has evicted since it started; null where one does not say */
   evicted: ReadonlyMap<string, number> | null
+  replicas: Replicas
 }
 
 export async function witness(store: Store): Promise<Witness> {
   const identity = await store.identity()
-  return { identity, evicted: await evictedKeys(store).catch(() => null) }
+  return {
+    identity,
+    evicted: await evictedKeys(store).catch(() => null),
+    replicas: await countReplicas(store).catch(() => null),
+  }
 }
 
 async function evictedKeys(store: Store): Promise<ReadonlyMap<string, number> | null> {
@@ -26,6 +32,12 @@ async function evictedKeys(store: Store): Promise<ReadonlyMap<string, number> | 
   return counts
 }
 
+/** Null: replicas have what was written, so that one that takes over has it. */
+export async function problemOfReplicas(store: Store, before: Witness): Promise<WarmProblem | null> {
+  if (await areInStep(store, before.replicas)) return null
+  return problem('a replica left while warming without having all of it, and may be the next primary')
+}
+
 /** `changed`: the control state was seen to change in between, whatever it is now. */
 export function compareWitnesses(
   before: Witness & { state: ControlState },
@@ -33,8 +45,7 @@ export function compareWitnesses(
   changed: boolean,
 ): WarmProblem[] {
   const problems: WarmProblem[] = []
-  const add = (message: string, hint = 'run it again') =>
-    problems.push({ model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial })
+  const add = (message: string, hint?: string) => problems.push(problem(message, hint))
   const change = changeOfServers(before.identity, after.identity)
   if (change !== null) add(change)
   if (after.state.incarnation !== before.state.incarnation)
@@ -50,6 +61,10 @@ export function compareWitnesses(
       'warm less (--limit), shorten TTLs, or give Redis more memory',
     )
   return problems
+}
+
+function problem(message: string, hint = 'run it again'): WarmProblem {
+  return { model: null, code: 'INCOMPLETE', message, hint, exitCode: EXIT.partial }
 }
 
 /** Null: the entries are where they were. A master that gave all its slots away, with their keys, has left nothing behind. */

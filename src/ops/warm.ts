@@ -20,7 +20,7 @@ import {
   type WarmReport,
 } from './warm-report.ts'
 import { createModelRun, delay, ERRORS_KEPT, type WarmSettings } from './warm-run.ts'
-import { compareWitnesses, type Witness, witness } from './warm-witness.ts'
+import { compareWitnesses, problemOfReplicas, type Witness, witness } from './warm-witness.ts'
 
 interface Run {
   context: OperationContext
@@ -232,8 +232,11 @@ async function totalOf(plan: ModelPlan, source: Source, signal: AbortSignal): Pr
 
 async function verify(run: Run, before: Witness): Promise<WarmProblem[]> {
   try {
-    const after = { ...(await witness(run.context.store)), state: await run.control.read() }
-    return compareWitnesses({ ...before, state: run.state }, after, run.changed)
+    const { store } = run.context
+    const ofReplicas = await problemOfReplicas(store, before)
+    const after = { ...(await witness(store)), state: await run.control.read() }
+    const others = compareWitnesses({ ...before, state: run.state }, after, run.changed)
+    return ofReplicas === null ? others : [...others, ofReplicas]
   } catch (thrown) {
     return [problemOf(null, asCachectlError(thrown))]
   }

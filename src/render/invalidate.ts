@@ -119,7 +119,7 @@ export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance,
     lines.push(paint.yellow('The journal stands in a local file: Redis could not take it. See `cachectl history`.'))
   if (report.ok) lines.push(paint.green(`✓ ${report.targets.join(' ')} invalidated in ${took}`))
   else {
-    const why = report.stopped ? report.stopped.message : 'some keys are left'
+    const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
     const reach = report.applied ? ' Nothing old is given any more.' : ''
     lines.push(`${paint.red('✗')} stopped after ${took}: ${printable(why)}.${reach}`)
     lines.push(

@@ -118,7 +118,7 @@ it('writes entries that the CLI reads', async () => {
     expect(await getEntry(context, key)).toMatchObject({ found: true, value: { key: 'users:abc' } })
     const { belongsTo, entry } = await why(context, key)
     expect(belongsTo).toMatchObject({ namespace: 'sessions', subject: '@keyv.users', rest: ['abc'] })
-    expect(entry?.tags).toEqual(['tag:@keyv.users%3Asessions'])
+    expect(entry?.tags).toEqual(['@keyv.users:sessions'])
     const options = { targets: [], tenant: null, mode: { kind: 'full' as const }, top: 20, largest: 0, age: false }
     const report = await stats(context, { ...options, by: DEFAULT_BY, intervalMs: null })
     const group = report.groups.find(({ subject }) => subject === '@keyv.users')

@@ -164,9 +164,8 @@ describe('slots that move', () => {
       'OK',
     ])
     // None of these is whole at either side.
-    expect(
-      await ask(lane, ['MGET', ...keys], ['EXISTS', ...keys], ['UNLINK', keys[0] as string, keys[5] as string]),
-    ).toEqual([values, 6, 2])
+    expect(await ask(lane, ['MGET', ...keys], ['EXISTS', ...keys])).toEqual([values, 6])
+    expect(await ask(lane, ['UNLINK', keys[0] as string, keys[5] as string])).toEqual([2])
     await cluster.moveKeys(slot, to)
     await cluster.endMove(slot, to)
     expect(await ask(lane, ['MGET', ...keys.slice(1, 5), '{two}new'])).toEqual([

@@ -41,7 +41,7 @@ const plain = (reply: Reply): unknown =>
 /** Escaped as in JSON, one a word. */
 const HOSTILE = String.raw`
   $99999999999\r\n $536870913\r\n $99999999999999999999\r\n *-2\r\n $-5\r\n $-0001x :+5\r\n :+ :\r\n :-\r\n :1\r5 :12a\r\n :1.5\r\n
-  :--1\r\n $\r\n $3\r\nabcde $3\r\nabc\rX $+3\r\n *4000000000\r\n *99999999\r\n *1\r\n*1\r\n*1\r\n*1\r\n *1\r\n*1\r\n*1\r\n*0\r\n
+  :--1\r\n $\r\n $3\r\nabcde $3\r\nabc\rX $+3\r\n *4000000000\r\n *99999999\r\n *1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n *1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*0\r\n
   +O\rK\r\n HTTP/1.1\u0020400\r\n \r\n _\r\n #t\r\n ,1.5\r\n %1\r\n ~1\r\n >1\r\n !3\r\nabc\r\n =7\r\ntxt:abc\r\n`
   .trim()
   .split(/\s+/)
