@@ -26,7 +26,7 @@ export type RightsGroup = keyof typeof RIGHTS_GROUPS
 const words = (text: string): string[] => text.split(' ').filter(Boolean)
 
 /** Whatever connects: who it is, whether it is a node of a Cluster, how we are told apart in CLIENT LIST. */
-const CONNECT = 'ping info client|setname cluster|slots'
+const CONNECT = 'ping info client|setname client|no-touch cluster|slots'
 /** Whatever walks over keys. */
 const WALK = `${CONNECT} dbsize time memory|usage`
 /** Whatever deletes what it meets. */
@@ -70,7 +70,7 @@ export const VERB_RIGHTS: readonly VerbRights[] = [
     'eval get getrange hget hgetall hlen hset pexpire pttl publish scan set setrange time type unlink',
     `${SWEEP} subscribe persist`,
   ),
-  rights('incident', 'expire', 'eval getrange pexpire pttl scan type', `${WALK} persist setrange xadd`),
+  rights('incident', 'expire', 'eval getrange pexpire pttl scan setrange type', `${WALK} persist xadd`),
   rights(
     'incident',
     'version bump',

@@ -41,7 +41,7 @@ export const VERB_RUNS: Readonly<Record<string, readonly string[]>> = {
     'invalidate pattern:shop:v1:detail:product:* --soft --yes --max-percent 100',
     'invalidate product --over 1m --yes --max-percent 100',
   ],
-  expire: ['expire product --ttl 1h --yes --max-percent 100'],
+  expire: ['expire product --ttl 10m --yes --max-percent 100', 'expire product --ttl 2h --yes --max-percent 100'],
   'version bump': ['version bump product --yes --max-percent 100'],
   'version prune': ['version prune --yes --wait 1ms --max-percent 100'],
   evict: ['evict --yes --max-percent 100', 'evict --policy ttl --yes --max-percent 100'],
