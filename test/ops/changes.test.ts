@@ -185,6 +185,18 @@ describe(`which keys are meant (SEED=${seed})`, () => {
     'subject:a',
   ]
 
+  function isNamed(text: string, parsed: ReturnType<typeof parse>, target: string): boolean {
+    const value = target.slice(target.indexOf(':') + 1)
+    const of: Record<string, () => boolean> = {
+      all: () => text.startsWith('shop:'),
+      namespace: () => (value === 'old' ? parsed === null && text.startsWith('legacy:') : parsed?.namespace === value),
+      tenant: () => parsed?.tenant === value,
+      subject: () => parsed !== null && ['a', '@fn.a'].includes(parsed.subject),
+      pattern: () => value === '*' || (value === '*:7*' ? text.includes(':7') : text.startsWith('cart:')),
+    }
+    return (of[target.split(':')[0] as string] as () => boolean)()
+  }
+
   /** By the words of the contract, one after the other. */
   function naive(key: Buffer, target: string, tenant: string | null, foreign: boolean): string {
     const text = key.toString('latin1')
@@ -193,20 +205,7 @@ describe(`which keys are meant (SEED=${seed})`, () => {
     const inside = text.startsWith('shop:')
     if (text.startsWith('shop~')) return 'pass'
     if (tenant !== null && parsed?.tenant !== tenant) return 'pass'
-    const [kind, value] = [target.split(':')[0], target.slice(target.indexOf(':') + 1)]
-    const isMeant =
-      kind === 'all'
-        ? inside
-        : kind === 'namespace'
-          ? value === 'old'
-            ? raw
-            : parsed?.namespace === value
-          : kind === 'tenant'
-            ? parsed?.tenant === value
-            : kind === 'subject'
-              ? parsed !== null && ['a', '@fn.a'].includes(parsed.subject)
-              : value === '*' || (value === '*:7*' ? text.includes(':7') : text.startsWith('cart:'))
-    if (!isMeant) return 'pass'
+    if (!isNamed(text, parsed, target)) return 'pass'
     if (!inside && !raw && !foreign) return 'pass'
     if (text.includes('keep') || text.startsWith('sess:')) return 'protect'
     return !inside && !raw && text.startsWith('bull:') ? 'protect' : 'act'

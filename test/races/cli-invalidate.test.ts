@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { CachectlError } from '../../src/core/errors.ts'
 import { seed } from '../seed.ts'
 import { startRedis } from '../servers.ts'
 import { type History, trialsIn, violationsOf } from './history.ts'
@@ -132,6 +133,32 @@ describe('a process that hears late', () => {
 
   it.each(KINDS_HERE)('that nobody tells is caught, after %s', async (kind) => {
     expect(await readAfter(kind, 1, NAIVE_CLI['nobody is told'])).toEqual({ of: 1, version: 0 })
+  })
+
+  it('does not keep Ctrl-C waiting: it is not said that it heard', async () => {
+    const worker = scene.workers[0] as Worker
+    const part = { ...scene, workers: [worker] }
+    const prefix = await openCaches(part, { l1: true, heartbeatMs: 30_000, url: proxy.url })
+    const stop = new AbortController()
+    const given = { l1: true, truth, loadMs: 10, trials: 30, seed, signal: stop.signal }
+    const outside = openOutside(scene.redis.url, given)
+    try {
+      await expect.poll(async () => (await worker.read(1, 0)).tier).toBe('l1')
+      await outside.context(prefix)
+      proxy.hang()
+      const invalidated = outside.invalidate({ trial: 1, kind: 'subject' }, prefix)
+      await Promise.race([invalidated, pause(400)])
+      const stoppedMs = performance.now()
+      stop.abort(new CachectlError('INTERRUPTED', 'interrupted'))
+      const report = await invalidated
+      expect(performance.now() - stoppedMs).toBeLessThan(2_500)
+      expect(report).toMatchObject({ applied: false, complete: false, exitCode: 130, acknowledged: null })
+      expect(report.stopped).toMatchObject({ code: 'INTERRUPTED' })
+    } finally {
+      proxy.heal()
+      await outside.close()
+      await closeCaches(part)
+    }
   })
 
   it('what was deleted by a run that was killed before it told anybody is told by the next', async () => {

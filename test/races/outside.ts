@@ -103,6 +103,7 @@ export interface OutsideOptions {
   trials: number
   seed: number
   naive?: Rewrite
+  signal?: AbortSignal
 }
 
 export interface Outside {
@@ -167,7 +168,7 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
     const opened = (async () => {
       const config: ResolvedConfig = configOf(url, prefix, options, random)
       const redis = { url, from: 'the test', tls: null }
-      const signal = new AbortController().signal
+      const signal = options.signal ?? new AbortController().signal
       const context = await openContext({ loaded: { config, redis, file: null }, emit: () => {}, signal })
       if (options.l1) await settled(context, prefix)
       return options.naive ? { ...context, store: rewritingStore(context.store, options.naive) } : context
