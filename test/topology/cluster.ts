@@ -142,6 +142,7 @@ function clusterOf(nodes: readonly ClusterNode[], alive: Set<number>, stop: () =
     },
     async endMove(slot, to) {
       const from = await cluster.ownerOf(slot)
+      await knowsEpochs(to, living())
       // The target first: were it the source, there would be a moment at which nobody serves the slot.
       for (const node of [to, from, ...living().filter((node) => node !== to && node !== from)])
         await node.call('CLUSTER', 'SETSLOT', slot, 'NODE', to.id).catch(unlessReplica)
@@ -179,6 +180,17 @@ function clusterOf(nodes: readonly ClusterNode[], alive: Set<number>, stop: () =
     stop,
   }
   return cluster
+}
+
+/**
+ * Who takes a slot gives itself an epoch above all that it knows. Were another one's newer, what that one said of its slots before would be believed when it
+ * comes late: the slot would be nobody's, and its keys be dropped.
+ */
+async function knowsEpochs(node: TestRedis, nodes: readonly TestRedis[]): Promise<void> {
+  const epochOf = async (one: TestRedis) =>
+    Number(/cluster_current_epoch:(\d+)/.exec(String(await one.call('CLUSTER', 'INFO')))?.[1])
+  const newest = Math.max(...(await Promise.all(nodes.map(epochOf))))
+  await until(`${node.port} has heard of epoch ${newest}`, async () => (await epochOf(node)) >= newest)
 }
 
 /** Of a line of CLUSTER NODES: its ranges, without those that are on their way. */
