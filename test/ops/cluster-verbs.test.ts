@@ -1,6 +1,9 @@
 // The verbs on a real Cluster: what they report and do is what they report and do on a single server, and it stays true while slots move and nodes die.
+import Keyv, { type KeyvStoreAdapter } from 'keyv'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Account, emptyAccount, isBalanced } from '../../src/core/account.ts'
+import { createCache } from '../../src/create-cache.ts'
+import { KeyvCachectl } from '../../src/keyv.ts'
 import { sweep, unlinkAction } from '../../src/ops/sweep.ts'
 import type { Store } from '../../src/ports.ts'
 import { randomFromSeed, seed } from '../seed.ts'
@@ -176,6 +179,29 @@ describe('the same keys, the same command: the same report and the same effect',
       await blind.close()
     }
   })
+})
+
+it('Keyv gives and clears what lies on all masters; what a Keyv without a TTL clears is gone', async () => {
+  await cluster.flush()
+  const cache = createCache(
+    { redis: cluster.urls[0] as string, prefix: 'shop', namespaces: { forever: { ttl: 'never' } } },
+    { deadline: '5s' },
+  )
+  try {
+    const keyvOf = (namespace: string) =>
+      new Keyv({ store: new KeyvCachectl({ cache, namespace: 'forever' }) as KeyvStoreAdapter, namespace })
+    const [users, others] = [keyvOf('users'), keyvOf('others')]
+    for (let id = 0; id < 50; id++) await Promise.all([users.set(`u${id}`, id), others.set(`o${id}`, id)])
+    const found: string[] = []
+    for await (const [key] of users.iterator?.(undefined) ?? []) found.push(key)
+    expect(found).toHaveLength(50)
+    await users.clear()
+    const left = entriesAmong(await keysOfCluster())
+    expect(left).toHaveLength(50)
+    expect(left.every((key) => key.includes('@keyv.others'))).toBe(true)
+  } finally {
+    await cache.close()
+  }
 })
 
 /** Keys of few slots, so that a slot that moves takes many along. */

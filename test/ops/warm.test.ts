@@ -143,7 +143,8 @@ describe('warm', () => {
       await redis.call('FLUSHALL')
       expect(await staysWith(openControl(store, 'shop'))).toBe(true) // without registration: what this test must catch
     } finally {
-      await older.close()
+      // Its sources are those of the other tests, too.
+      await older.store.close()
     }
   })
 
