@@ -4,7 +4,7 @@ import { CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts
 import { expireCommand, expiryOutcome, knowsExpiryFlags } from '../core/expiry.ts'
 import type { OperationContext } from './context.ts'
 import { type ExpirePlan, rangeText, ttlOfKeys, walkOf } from './expire-plan.ts'
-import { beginJournal, type JournalPlace } from './journal.ts'
+import { aimedAt, beginJournal, type JournalPlace } from './journal.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { type SweepAction, type Swept, sweep } from './sweep.ts'
 
@@ -125,9 +125,9 @@ async function actionOf(
   }
 }
 
-function whatOf({ targets, mode, ttl }: ExpirePlan): string[] {
+function whatOf({ options, targets, mode, ttl }: ExpirePlan): string[] {
   const which = mode === 'missing' ? ['keys without TTL'] : []
-  return [...targets, ...which, ttl === null ? 'TTL of the config' : `TTL ${rangeText(ttl)}`]
+  return [...aimedAt(targets, options.tenant), ...which, ttl === null ? 'TTL of the config' : `TTL ${rangeText(ttl)}`]
 }
 
 function exitCodeOf({ complete, stopped, account }: Swept): ExitCode {

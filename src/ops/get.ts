@@ -1,5 +1,9 @@
 // `get`: one key of any Redis, its value decoded, and what is known about it.
+
+import type { ResolvedConfig } from '../config/resolved.ts'
+import { deadGenerationOf } from '../core/dead-generation.ts'
 import type { EntryHeader } from '../core/entry.ts'
+import { createKeys } from '../core/key.ts'
 import { describeStamp } from '../core/model-stamps.ts'
 import { printable, unprintable } from '../core/printable.ts'
 import type { Reply } from '../ports.ts'
@@ -7,6 +11,8 @@ import type { OperationContext } from './context.ts'
 import { explainDeadStamps } from './dead-stamps.ts'
 import { readValue, type ValueFormat } from './read-value.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
+import { scopeNameOf } from './version-scopes.ts'
+import { readControl } from './version-state.ts'
 
 export interface GetReport extends ReportBase {
   command: 'get'
@@ -72,15 +78,36 @@ export async function getEntry(context: OperationContext, key: string): Promise<
     ttlMs: typeof ttl === 'number' && ttl >= 0 ? ttl : null,
     bytes: await memoryOf(context, bytes),
     entry: read.header === null ? null : aboutEntry(read.header, clock.now()),
-    notes: [...read.notes, ...(await deadNotes(context, read.header))],
+    notes: [...read.notes, ...(await deadNotes(context, bytes, read.header))],
   }
   return { command: 'get', ...report(), key: printable(bytes), found: true, about, value: read.value, raw: read.raw }
 }
 
-async function deadNotes({ config, store }: OperationContext, header: EntryHeader | null): Promise<string[]> {
+async function deadNotes(context: OperationContext, key: Buffer, header: EntryHeader | null): Promise<string[]> {
+  const { config, store } = context
   if (config === null || header === null) return []
-  const dead = await explainDeadStamps(store, config.prefix, header.tags)
-  return dead.map((what) => `no read gives it: since it was loaded ${what}`)
+  const [dead, unreachable] = await Promise.all([
+    explainDeadStamps(store, config.prefix, header.tags),
+    outOfReach(context, config, key, header),
+  ])
+  return [...unreachable, ...dead.map((what) => `since it was loaded ${what}`)].map((why) => `no read gives it: ${why}`)
+}
+
+/** Why no read looks under the key, or takes what is there. Nothing where control data may not be read. */
+async function outOfReach(
+  { store }: OperationContext,
+  config: ResolvedConfig,
+  key: Buffer,
+  header: EntryHeader,
+): Promise<string[]> {
+  const control = await readControl(store, config.prefix).catch(() => null)
+  if (control === null) return []
+  if (header.incarnation !== control.incarnation) return ['control data was lost since it was written']
+  const parsed = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }).parse(key)
+  const ended = parsed === null ? null : deadGenerationOf(parsed, control.generations)
+  if (ended === null) return []
+  const { scope } = scopeNameOf(ended.scope, config)
+  return [`${scope} was bumped since; \`cachectl why\` names the key that is read now`]
 }
 
 export function aboutEntry(header: EntryHeader, nowMs: number): AboutEntry {

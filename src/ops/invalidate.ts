@@ -9,7 +9,7 @@ import { decideFor } from './changes.ts'
 import type { OpenedContext } from './context.ts'
 import { examineDead } from './dead-keys.ts'
 import type { InvalidateOptions, InvalidatePlan } from './invalidate-plan.ts'
-import { beginJournal, type JournalPlace } from './journal.ts'
+import { aimedAt, beginJournal, type JournalPlace } from './journal.ts'
 import type { Pace } from './pace.ts'
 import type { Preview } from './preview.ts'
 import { areInStep, countReplicas, type Replicas } from './replicas-in-step.ts'
@@ -64,7 +64,7 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   const { options, targets } = plan
   const journal = await beginJournal(context, {
     verb: 'invalidate',
-    what: targets,
+    what: aimedAt(targets, options.tenant),
     // Keys that end soon free memory, too.
     frees: options.how.kind !== 'stale',
   })

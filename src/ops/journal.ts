@@ -13,6 +13,7 @@ import {
   timeOfId,
 } from '../core/journal-entry.ts'
 import { journalKey } from '../core/key.ts'
+import { printable } from '../core/printable.ts'
 import { showConfig } from './config-show.ts'
 import type { OperationContext } from './context.ts'
 import { appendLine, journalFile } from './journal-file.ts'
@@ -169,6 +170,11 @@ function note({ emit }: OperationContext, message: string): void {
 
 function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
+}
+
+/** What a run is aimed at; of one tenant it says so, and `why` reads it. */
+export function aimedAt(targets: readonly string[], tenant: string | null): string[] {
+  return tenant === null ? [...targets] : [...targets, `--tenant ${printable(tenant)}`]
 }
 
 /** `ops@web-1:4711`. A container's user may have no name. */

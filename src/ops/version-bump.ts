@@ -7,7 +7,7 @@ import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '
 import { printable } from '../core/printable.ts'
 import { type Changer, openChanger } from './apply-change.ts'
 import type { OpenedContext } from './context.ts'
-import { beginJournal, type JournalPlace, type JournalRun } from './journal.ts'
+import { aimedAt, beginJournal, type JournalPlace, type JournalRun } from './journal.ts'
 import type { Preview } from './preview.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import type { VersionBumpPlan } from './version-bump-plan.ts'
@@ -62,7 +62,7 @@ export async function versionBumpDryRun(context: OpenedContext, plan: VersionBum
 /** @throws CachectlError where nothing was bumped, or it is not known whether it was; otherwise the report says what was */
 export async function versionBump(context: OpenedContext, plan: VersionBumpPlan): Promise<VersionBumpReport> {
   const begun = await beginReport(context)
-  const what = plan.tenant === null ? [plan.target] : [plan.target, `--tenant ${printable(plan.tenant)}`]
+  const what = aimedAt([plan.target], plan.tenant)
   // It frees nothing by itself, and is the way out of an incident all the same.
   const journal = await beginJournal(context, { verb: 'version bump', what, frees: true })
   const changer = await openChanger(context)

@@ -11,7 +11,7 @@ export function renderValue({ value }: GetReport): string {
 
 /** What is known about it, for stderr. */
 export function renderAbout({ key, about }: GetReport, paint: ChalkInstance): string {
-  if (about === null) return `${key}: there is no such key\n`
+  if (about === null) return `${key}: there is no such key; \`cachectl why\` says what is there in its place\n`
   const { type, format, ttlMs, bytes, entry, notes } = about
   const facts = [
     type === format ? type : `${printable(type)}, ${format}`,

@@ -37,8 +37,9 @@ function methodLine({ course, options }: InvalidatePlan): string {
     return `They end at random within ${formatDuration(how.overMs)}; until then old values are given.`
   const names = (targets: readonly { text: string }[]): string => targets.map(({ text }) => printable(text)).join(' ')
   const parts: string[] = []
-  if (course.swept.length > 0) parts.push(`${names(course.swept)}: out of reach at once, then deleted.`)
-  if (course.walked.length > 0) parts.push(`${names(course.walked)}: deleted key by key.`)
+  const whose = options.tenant === null ? '' : ` of ${printable(options.tenant)}`
+  if (course.swept.length > 0) parts.push(`${names(course.swept)}${whose}: out of reach at once, then deleted.`)
+  if (course.walked.length > 0) parts.push(`${names(course.walked)}${whose}: deleted key by key.`)
   return parts.join('\n')
 }
 

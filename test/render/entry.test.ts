@@ -44,7 +44,9 @@ it('a value is JSON, its envelope a line beside it', () => {
   expect(renderAbout(report, paint)).toBe(
     'k\\x1B  string, entry · TTL 1 m · 2.9 KB\njson, 2 KB · written 1 m ago by cli · stale since 5 s · grace 5 m · took 12 ms to load · source version 7 · tags user:7, \\x1B · shows rows of category\nnote: n\n',
   )
-  expect(renderAbout({ ...report, found: false, about: null }, paint)).toBe('k\\x1B: there is no such key\n')
+  expect(renderAbout({ ...report, found: false, about: null }, paint)).toBe(
+    'k\\x1B: there is no such key; `cachectl why` says what is there in its place\n',
+  )
 })
 
 it('why is told in lines that each say one thing', () => {
