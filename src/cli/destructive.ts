@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import { CachectlError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { type Danger, judge } from '../core/safeguards.ts'
+import { commandLine } from '../core/shell-word.ts'
 import type { Pace } from '../ops/pace.ts'
 import { untilStopped } from '../ops/until-stopped.ts'
 import { type GlobalFlags, positiveInteger } from './flags.ts'
@@ -62,14 +63,14 @@ export async function confirm(
   if (verdict.kind === 'go') return
   if (verdict.kind === 'refuse')
     throw new CachectlError('REFUSED', verdict.reason, {
-      hint: `to do it: ${commandLine(session.argv, verdict.flags)}`,
+      hint: `to do it: ${commandWith(session.argv, verdict.flags)}`,
     })
   const { typed } = verdict
   const question = typed === null ? 'Go on? [y/N] ' : `Type ${printable(typed)} to go on: `
   const answer = (await untilStopped(ask(session, question), session.signal, 0)).trim()
   if (typed === null ? /^y(es)?$/i.test(answer) : answer === typed) return
   throw new CachectlError('REFUSED', 'answered no: nothing was done', {
-    hint: `without a question: ${commandLine(session.argv, [typed === null ? '--yes' : `--confirm=${typed}`])}`,
+    hint: `without a question: ${commandWith(session.argv, [typed === null ? '--yes' : `--confirm=${typed}`])}`,
   })
 }
 
@@ -90,22 +91,19 @@ function ask(session: Session, question: string): Promise<string> {
 }
 
 /** The command as it was typed, with these flags added or in place of the same ones. */
-function commandLine(argv: readonly string[], flags: readonly string[]): string {
+function commandWith(argv: readonly string[], flags: readonly string[]): string {
   const replaced = flags.map((flag) => flag.split('=')[0] as string)
   const kept: string[] = []
-  for (let index = 0; index < argv.length; index++) {
-    const word = argv[index] as string
+  const end = argv.indexOf('--')
+  const given = end < 0 ? argv : argv.slice(0, end)
+  for (let index = 0; index < given.length; index++) {
+    const word = given[index] as string
     if (replaced.includes(word.split('=')[0] as string)) {
       if (!word.includes('=') && word !== '--yes') index++
     } else kept.push(word)
   }
-  return ['cachectl', ...kept, ...flags].map(quoted).join(' ')
-}
-
-function quoted(word: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(word) && !word.startsWith('~')
-    ? word
-    : `'${printable(word).replaceAll("'", "'\\''")}'`
+  // Behind `--` they would be targets.
+  return commandLine([...kept, ...flags, ...argv.slice(given.length)])
 }
 
 function percent(text: string): number {

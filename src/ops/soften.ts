@@ -1,12 +1,12 @@
 // What an invalidation does instead of deleting: makes entries stale, or has keys end at random over a time.
 import { lifetimeFields } from '../core/entry.ts'
-import { expireCommand } from '../core/expiry.ts'
+import { expireCommand, knowsExpiryFlags } from '../core/expiry.ts'
 import type { OperationContext } from './context.ts'
 import type { SweepAction } from './sweep.ts'
 
 /**
- * A fresh entry is stale from now on, and ends with its grace; one without grace, or of another form, is left to an error.
- * KEYS: entry. ARGV: now as it stands in headers, now in ms. 1: stale now, 0: gone, or was stale.
+ * A fresh entry is stale from now on, and ends with its grace; one without grace is deleted; a key of another form is answered with an error.
+ * KEYS: entry. ARGV: now as it stands in headers, now in ms. 1: stale now, or deleted, 0: gone, or was stale.
  */
 const SOFTEN = `
 local head = redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GETRANGE', KEYS[1], 0, 56) or ''
@@ -35,8 +35,7 @@ export async function spreadAction(
   { store, clock, random }: Pick<OperationContext, 'store' | 'clock' | 'random'>,
   overMs: number,
 ): Promise<SweepAction> {
-  const version = (await store.identity()).version ?? ''
-  const flags = /^(Redis ([7-9]|\d\d)|Valkey)\b/.test(version)
+  const flags = knowsExpiryFlags((await store.identity()).version)
   return {
     many: false,
     add(page, [key]) {

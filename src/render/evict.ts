@@ -1,6 +1,7 @@
 // The plan and the report of `evict` for people.
 import type { ChalkInstance } from 'chalk'
 import { printable } from '../core/printable.ts'
+import { commandLine } from '../core/shell-word.ts'
 import { formatBytes, formatCount, formatDuration } from '../core/units.ts'
 import type { PolicyPreview } from '../ops/evict-plan.ts'
 import type { Limits } from '../ops/evict-quotas.ts'
@@ -131,10 +132,6 @@ function verdict(report: EvictReport, paint: ChalkInstance, argv: readonly strin
 
 function namesOf(rows: readonly EvictedQuota[]): string {
   return rows.map(({ target }) => target).join(', ')
-}
-
-function commandLine(argv: readonly string[]): string {
-  return `cachectl ${argv.map(printable).join(' ')}`
 }
 
 function ownPolicy(row: EvictedQuota): PolicyPreview | null {

@@ -1,6 +1,7 @@
 // The plan and the report of `expire` for people, within 80 columns.
 import type { ChalkInstance } from 'chalk'
 import { printable } from '../core/printable.ts'
+import { commandLine } from '../core/shell-word.ts'
 import { formatCount, formatDuration } from '../core/units.ts'
 import type { ExpireReport } from '../ops/expire.ts'
 import { type ExpirePlan, rangeText } from '../ops/expire-plan.ts'
@@ -80,7 +81,7 @@ export function renderExpire(report: ExpireReport, paint: ChalkInstance, argv: r
     const resume = report.stopped === null || report.stopped.code === 'INTERRUPTED'
     lines.push(
       `${paint.red('✗')} stopped after ${took}: ${printable(why)}. What was changed stays changed.`,
-      `  next: ${resume ? `run it again: cachectl ${argv.map(printable).join(' ')}` : printable(report.stopped?.hint ?? '')}`,
+      `  next: ${resume ? `run it again: ${commandLine(argv)}` : printable(report.stopped?.hint ?? '')}`,
     )
   }
   return `${lines.join('\n')}\n`

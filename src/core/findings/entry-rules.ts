@@ -1,6 +1,7 @@
 // What is found in what was cached, and in the control data that decides whether it counts: entries, rows, history, processes, journal.
+import { shellWord } from '../shell-word.ts'
 import { formatCount, formatDuration, formatPercent } from '../units.ts'
-import { listed, type Rule, shellWord } from './rule.ts'
+import { listed, type Rule } from './rule.ts'
 
 const MANY_OF_ANOTHER = { entries: 10, share: 0.1 }
 /** Rows that are named one by one in a command. */

@@ -1,7 +1,8 @@
 // What is found in keys, without reading what they hold: TTLs, sizes, generations, leases, locks, who reads them.
+import { shellWord } from '../shell-word.ts'
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../units.ts'
 import type { GroupKeys } from './facts.ts'
-import { groupsText, listed, type Rule, shellWord } from './rule.ts'
+import { groupsText, listed, type Rule } from './rule.ts'
 
 const BIG_KEY_BYTES = 10 * 1024 ** 2
 const MANY_DEAD = { keys: 100, share: 0.1 }

@@ -30,8 +30,3 @@ export function listed(items: readonly string[], most = 5): string {
   const shown = items.slice(0, most).join(', ')
   return items.length > most ? `${shown} and ${formatCount(items.length - most)} more` : shown
 }
-
-/** One word of a shell's command line. */
-export function shellWord(text: string): string {
-  return /^[\w@%+=:,./~-]+$/.test(text) && !text.startsWith('~') ? text : `'${text.replaceAll("'", "'\\''")}'`
-}
