@@ -39,14 +39,18 @@ export async function openPrimary(
 ): Promise<OpenedPrimary> {
   const deadline = performance.now() + options.timeoutMs
   const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()))
+  let known: CachectlError | null = null
   for (;;) {
-    const named = await askSentinels(address, tls, { ...options, timeoutMs: left() })
+    const named = await askSentinels(address, tls, { ...options, timeoutMs: left() }).catch((error: unknown) => {
+      // In the little time that is left at the end they may seem not to answer.
+      throw known ?? error
+    })
     const failure = await openNamed(named, address, tls, { ...options, timeoutMs: Math.min(left(), PRIMARY_WITHIN_MS) })
     if ('socket' in failure) return failure
     options.signal?.throwIfAborted()
     if (failure.exitCode === EXIT.denied) throw failure
-    if (performance.now() + ASK_AGAIN_MS > deadline)
-      throw notThere(failure, named, address.name, formatDuration(options.timeoutMs))
+    known = notThere(failure, named, address.name, formatDuration(options.timeoutMs))
+    if (performance.now() + ASK_AGAIN_MS > deadline) throw known
     await delay(ASK_AGAIN_MS, undefined, options.signal ? { signal: options.signal } : {})
   }
 }
