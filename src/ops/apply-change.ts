@@ -28,6 +28,8 @@ export interface Changer {
 
 /** Of processes whose heartbeat nobody knows. */
 const HEARTBEAT_MS = 5_000
+/** Processes are told, and heard, for no longer than this by who was stopped. */
+export const TOLD_WITHIN_MS = 1_000
 /** How long the channel of acknowledgements may take to stand; without it the lapse is waited for. */
 const LISTEN_WITHIN_MS = 2_000
 

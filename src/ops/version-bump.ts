@@ -5,11 +5,12 @@ import type { Change } from '../cache/kernel.ts'
 import { type Account, emptyAccount } from '../core/account.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
-import { type Changer, openChanger } from './apply-change.ts'
+import { type Changer, openChanger, TOLD_WITHIN_MS } from './apply-change.ts'
 import type { OpenedContext } from './context.ts'
 import { aimedAt, beginJournal, type JournalPlace, type JournalRun } from './journal.ts'
 import type { Preview } from './preview.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
+import { untilStopped } from './until-stopped.ts'
 import type { VersionBumpPlan } from './version-bump-plan.ts'
 import type { RawVersion } from './version-raw.ts'
 import { bumpRaw } from './version-raw-bump.ts'
@@ -67,7 +68,7 @@ export async function versionBump(context: OpenedContext, plan: VersionBumpPlan)
   const journal = await beginJournal(context, { verb: 'version bump', what, frees: true })
   const changer = await openChanger(context)
   try {
-    const done = await bumpAll(changer, plan, journal)
+    const done = await bumpAll(context, changer, plan, journal)
     const made = report(begun, plan, { ...done, dryRun: false, journal: journal.place() })
     const { ok, complete, exitCode, matched, outdated } = made
     await journal.end({ ok, complete, exitCode, counts: { scopes: made.scopes.length, matched, outdated } })
@@ -86,7 +87,12 @@ interface Done {
   failure?: CachectlError | null
 }
 
-async function bumpAll(changer: Changer, plan: VersionBumpPlan, { op }: JournalRun): Promise<Done> {
+async function bumpAll(
+  { signal }: OpenedContext,
+  changer: Changer,
+  plan: VersionBumpPlan,
+  { op }: JournalRun,
+): Promise<Done> {
   const scopes: BumpedScope[] = []
   let acknowledged: VersionBumpReport['acknowledged'] = null
   let failure: CachectlError | null = null
@@ -99,13 +105,14 @@ async function bumpAll(changer: Changer, plan: VersionBumpPlan, { op }: JournalR
       }),
     )
     try {
-      acknowledged = await changer.announce(announcement)
+      acknowledged = await untilStopped(changer.announce(announcement), signal, TOLD_WITHIN_MS)
     } catch (thrown) {
       failure = asCachectlError(thrown)
     }
   }
   for (const version of plan.raw) {
     try {
+      signal.throwIfAborted()
       const { before, value } = await bumpRaw(changer, version)
       scopes.push(rawScope({ ...version, value: before }, value))
     } catch (thrown) {
