@@ -1,6 +1,6 @@
 // The command tree, the signals, the one catch, the exit code. Commands are imported when they run.
 import { createRequire } from 'node:module'
-import { Command, CommanderError, Option } from 'commander'
+import { type Argument, Command, CommanderError, Option } from 'commander'
 import { CachectlError, type ExitCode } from '../core/errors.ts'
 import { untilStopped } from '../ops/until-stopped.ts'
 import { action, examples } from './command.ts'
@@ -70,7 +70,7 @@ export function createProgram(session: Session): Command {
   const { io } = session
   const program = new Command('cachectl')
   program
-    .description('Warm, measure and inspect the application caches that a cache.config.ts describes.')
+    .description('Warm, measure, invalidate and look after the application caches that a cache.config.ts describes.')
     .version(version(), '-V, --version', 'the version of cachectl')
     .helpOption('-h, --help', 'help; `cachectl <command> --help` begins with examples')
     .configureOutput({
@@ -79,7 +79,11 @@ export function createProgram(session: Session): Command {
       getOutHelpWidth: () => io.columns,
       getErrHelpWidth: () => io.columns,
     })
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      // Every command has options; without the word there is room for what it does.
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(' '),
+    })
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpCommand(new Command('help').argument('[command]').description('help of a command').helpGroup(GROUPS.setup))
@@ -224,6 +228,11 @@ function addSetup(program: Command, session: Session): void {
       ),
     )
     .action(action(session, async () => (await import('./commands/config.ts')).configCheckCommand))
+}
+
+function argumentTerm(argument: Argument): string {
+  const named = `${argument.name()}${argument.variadic ? '...' : ''}`
+  return argument.required ? `<${named}>` : `[${named}]`
 }
 
 function knownFlags(program: Command): Set<string> {

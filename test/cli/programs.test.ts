@@ -46,7 +46,11 @@ describe('version and help', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: `${VERSION}\n` })
   })
 
-  const commands = ['warm', 'stats', 'keys', 'get', 'why', 'init', 'config', 'config show', 'config check']
+  const commands = [
+    ...['warm', 'stats', 'keys', 'get', 'why', 'init', 'config', 'config show', 'config check'],
+    ...['invalidate', 'expire', 'version', 'version show', 'version bump', 'version prune', 'doctor', 'history'],
+    ...['evict', 'policy', 'policy check', 'policy apply', 'lock', 'lock show', 'lock release'],
+  ]
   it.each(commands)('%s --help begins with examples and fits 80 columns', async (words) => {
     const { exitCode, stdout, stderr } = await cachectl([...words.split(' '), '--help'])
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' })
@@ -62,7 +66,7 @@ describe('version and help', () => {
 
   it('--help names every command, and fits 80 columns', async () => {
     const { stdout } = await cachectl(['--help'])
-    for (const name of ['warm', 'stats', 'keys', 'get', 'why', 'init', 'config'])
+    for (const name of new Set(commands.map((words) => words.split(' ')[0] as string)))
       expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'))
     expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
   })

@@ -125,7 +125,7 @@ describe('warm', () => {
       rest: [key.split(':')[4] as string],
     }
     const older = await openContext({
-      loaded: { config: aConfig(redis.url, [aModel('city', city)]), redis: newer.redis, file: null },
+      loaded: { config: aConfig(redis.url, [aModel('city', large)]), redis: newer.redis, file: null },
       emit: () => {},
       signal: new AbortController().signal,
     })

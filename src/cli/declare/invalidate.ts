@@ -8,7 +8,7 @@ export function declareInvalidate(program: Command, session: Session): void {
   const command = program
     .command('invalidate [target...]')
     .alias('clear')
-    .description('make entries unreachable at once, and delete them')
+    .description('make entries unreachable at once, and delete them (also: clear)')
     .addHelpText(
       'before',
       examples(
