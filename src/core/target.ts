@@ -86,7 +86,11 @@ export function matchesTarget(target: Target, key: TargetKey): boolean {
     case 'pattern':
       return target.matches(key.plain ?? key.bytes)
     case 'key':
-      return Buffer.compare(target.key, key.bytes) === 0
+      // As it is, or without the tokens of its generations.
+      return (
+        Buffer.compare(target.key, key.bytes) === 0 ||
+        (key.plain !== null && Buffer.compare(target.key, Buffer.from(key.plain)) === 0)
+      )
     case 'namespace':
       return (parsed ?? raw)?.namespace === target.namespace
     case 'subject': {

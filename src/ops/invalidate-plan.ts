@@ -1,6 +1,8 @@
 // What an invalidation will do, before it does it: what at once, what by a walk, and what it will meet.
 import type { ResolvedConfig } from '../config/resolved.ts'
+import { startsWith } from '../core/bytes.ts'
 import { CachectlError } from '../core/errors.ts'
+import { createKeys } from '../core/key.ts'
 import { matchesEverything } from '../core/pattern.ts'
 import { printable } from '../core/printable.ts'
 import type { Danger } from '../core/safeguards.ts'
@@ -8,6 +10,8 @@ import type { Target } from '../core/target.ts'
 import { type Aim, type Course, courseOf, type Decide, decideFor } from './changes.ts'
 import type { OperationContext } from './context.ts'
 import { type Preview, preview } from './preview.ts'
+import { readControl } from './version-state.ts'
+import { rawReader } from './wanted-keys.ts'
 
 export interface InvalidateOptions extends Aim {
   /** targets of tenant models mean the rows of all tenants */
@@ -25,6 +29,8 @@ export interface InvalidatePlan {
   targets: readonly string[]
   course: Course
   decide: Decide
+  /** the keys, where nothing but single keys is named: then nobody walks; null otherwise */
+  named: readonly Buffer[] | null
   /** null: it acts at once, and counts behind it */
   preview: Preview | null
   danger: Danger
@@ -36,22 +42,29 @@ export interface InvalidatePlan {
 export async function planInvalidate(context: OperationContext, options: InvalidateOptions): Promise<InvalidatePlan> {
   const { config } = context
   checkAim({ ...options, byTag: options.how.kind === 'delete' }, config)
-  const course = config === null || options.how.kind !== 'delete' ? walkOf(options) : courseOf(options, config)
+  const plain = config === null || options.how.kind !== 'delete' ? walkOf(options) : courseOf(options, config)
+  const course = { ...plain, notes: [...plain.notes, ...notesOnAll(options, config)] }
   const decide = decideFor(options, config)
   const looks = options.look || course.walked.length > 0 || course.change === null
+  const named = await namedKeys(context, options)
+  // Which entries have a tag is known when it is invalidated: until then every entry may. So they are not among those that are counted.
   const tags = course.change === null ? [] : options.targets.filter(({ kind }) => kind === 'tag')
-  const looked = looks ? await preview(context, { decide, exact: options.exact }) : null
-  // Which entries have the tag is known when it is invalidated: until then every entry may.
+  const counted = options.targets.filter((target) => !tags.includes(target))
   const found =
-    looked === null || tags.length === 0
-      ? looked
-      : { ...looked, keys: 0, share: 0, bytes: null, groups: [], samples: [], rebuild: null }
+    looks && counted.length > 0
+      ? await preview(context, {
+          decide: tags.length === 0 ? decide : decideFor({ ...options, targets: counted }, config),
+          exact: options.exact,
+          named,
+        })
+      : null
   const everything = isEverything(options, config)
   return {
     options,
     targets: options.targets.map(({ text }) => printable(text)),
     course,
     decide,
+    named,
     preview: found,
     danger: {
       typed: config?.prefix ?? (await context.store.identity()).endpoint,
@@ -62,6 +75,40 @@ export async function planInvalidate(context: OperationContext, options: Invalid
     },
     nearest: found?.keys === 0 && found.protected === 0 && tags.length === 0 ? await largestGroups(context) : [],
   }
+}
+
+/** Each key as it was named, and as it is spelled under the generations of now. */
+async function namedKeys(context: OperationContext, { targets }: InvalidateOptions): Promise<Buffer[] | null> {
+  const { config } = context
+  const keys = targets.flatMap((target) => (target.kind === 'key' ? [Buffer.from(target.key)] : []))
+  if (keys.length < targets.length) return null
+  if (config === null) return keys
+  const scheme = { prefix: config.prefix, tenantLabel: config.tenantLabel }
+  const { generations } = await readControl(context.store, config.prefix)
+  const current = createKeys(scheme, generations)
+  const spelled = keys.flatMap((key) => {
+    const parsed = createKeys(scheme).parse(key)
+    return parsed === null || parsed.digest !== null ? [] : [current.build(parsed)]
+  })
+  return [
+    ...new Set([
+      ...keys.map((key) => key.toString('latin1')),
+      ...spelled.map((text) => Buffer.from(text).toString('latin1')),
+    ]),
+  ].map((text) => Buffer.from(text, 'latin1'))
+}
+
+/** What `all` leaves out, which its name does not say. */
+function notesOnAll({ targets, tenant }: InvalidateOptions, config: ResolvedConfig | null): string[] {
+  if (config === null || tenant !== null || !targets.some(({ kind }) => kind === 'all')) return []
+  const others = Object.values(config.namespaces).filter(
+    ({ keyPattern }) => keyPattern !== null && !keyPattern.startsWith(`${config.prefix}:`),
+  )
+  if (others.length === 0) return []
+  const names = others.map(({ name }) => `namespace:${name}`).join(' ')
+  return [
+    `\`all\` is what lies under ${config.prefix}: — raw keys elsewhere stay; to clear them: cachectl invalidate ${names}`,
+  ]
 }
 
 function walkOf({ targets }: InvalidateOptions): Course {
@@ -99,6 +146,10 @@ export function checkAim(
           hint: `cachectl invalidate '${printable(target.text)}', or name the model or namespace`,
         },
       )
+    if (target.kind === 'key' && !foreign && !isWithin(Buffer.from(target.key), config))
+      throw new CachectlError('USAGE', `\`${printable(target.text)}\` is not under ${config.prefix}:`, {
+        hint: 'add --foreign if this key of somebody else is really meant',
+      })
     if (
       target.kind === 'pattern' &&
       !foreign &&
@@ -107,6 +158,10 @@ export function checkAim(
     )
       checkWithin(target, config.prefix)
   }
+}
+
+function isWithin(key: Buffer, config: ResolvedConfig): boolean {
+  return startsWith(key, Buffer.from(`${config.prefix}:`)) || rawReader(config)(key) !== null
 }
 
 /** A pattern that can only match outside the prefix is a mistake; one that also matches within means that part. */

@@ -1,49 +1,23 @@
 // `invalidate`: what is out of reach at once is told to all processes, then its keys are swept; what is found by a walk only goes key by key.
 import type { Acknowledged } from '../cache/announce.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { type Account, addAccounts, emptyAccount } from '../core/account.ts'
-import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import { addAccounts, emptyAccount } from '../core/account.ts'
+import { asCachectlError, CachectlError, EXIT } from '../core/errors.ts'
+import { leaseKey } from '../core/key.ts'
 import { escapeGlob } from '../core/pattern.ts'
-import { type Changer, openChanger } from './apply-change.ts'
+import { type Changer, openChanger, TOLD_WITHIN_MS } from './apply-change.ts'
 import { decideFor } from './changes.ts'
 import type { OpenedContext } from './context.ts'
 import { examineDead } from './dead-keys.ts'
 import type { InvalidateOptions, InvalidatePlan } from './invalidate-plan.ts'
-import { aimedAt, beginJournal, type JournalPlace } from './journal.ts'
+import { type Done, type InvalidateReport, invalidateReport } from './invalidate-report.ts'
+import { aimedAt, beginJournal } from './journal.ts'
 import type { Pace } from './pace.ts'
-import type { Preview } from './preview.ts'
 import { areInStep, countReplicas, type Replicas } from './replicas-in-step.ts'
-import { beginReport, type ReportBase } from './report-base.ts'
+import { beginReport } from './report-base.ts'
 import { softenAction, spreadAction } from './soften.ts'
-import { type SweepAction, type SweepOptions, type Swept, sweep, unlinkAction } from './sweep.ts'
+import { type SweepAction, type SweepOptions, type Swept, sweep, sweepNamed, unlinkAction } from './sweep.ts'
 import { untilStopped } from './until-stopped.ts'
-
-export interface InvalidateReport extends Omit<ReportBase, 'dryRun'>, Account {
-  command: 'invalidate'
-  dryRun: boolean
-  exitCode: ExitCode
-  targets: readonly string[]
-  how: InvalidateOptions['how']['kind']
-  /** whatever is read from now on was loaded after this invalidation; false of a dry run, and until a walk has ended */
-  applied: boolean
-  /** of the keys that were deleted, estimated; null where nobody looked before */
-  bytes: number | null
-  /** processes with copies in their memory; null where none was asked */
-  acknowledged: (Acknowledged & { durationMs: number }) | null
-  /** old values may be given until then: ISO 8601; null where none may */
-  staleUntil: string | null
-  journal: JournalPlace
-  preview: Preview | null
-  notes: readonly string[]
-  problems: readonly { code: string; message: string; keys: number }[]
-  /** why it ended before its end */
-  stopped: { code: string; message: string; hint: string } | null
-  /** why it may be incomplete though nothing failed; null: there is no such reason */
-  doubt: string | null
-}
-
-/** Processes are told, and heard, for no longer than this by who was stopped. */
-const TOLD_WITHIN_MS = 1_000
 
 /** The plan, not executed. */
 export async function invalidateDryRun(context: OpenedContext, plan: InvalidatePlan): Promise<InvalidateReport> {
@@ -55,7 +29,7 @@ export async function invalidateDryRun(context: OpenedContext, plan: InvalidateP
     protected: spared,
     remaining: preview?.keys ?? 0,
   }
-  return report(await beginReport(context), plan, { account, complete: true, dryRun: true, bytes: 0 })
+  return invalidateReport(await beginReport(context), plan, { account, complete: true, dryRun: true, bytes: 0 })
 }
 
 /** @throws CachectlError where nothing could be done, or it is not known whether it was; otherwise the report says what was */
@@ -81,8 +55,13 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
     if (done.doubt !== null) done.complete = done.applied = false
     const { deleted } = done.account
     const found = plan.preview
-    const bytes = found?.bytes == null ? null : found.keys === 0 ? 0 : Math.round((found.bytes / found.keys) * deleted)
-    const made = report(begun, plan, { ...done, bytes, dryRun: false, journal: journal.place() })
+    const bytes =
+      found?.bytes == null || options.how.kind !== 'delete'
+        ? null
+        : found.keys === 0
+          ? 0
+          : Math.round((found.bytes / found.keys) * deleted)
+    const made = invalidateReport(begun, plan, { ...done, bytes, dryRun: false, journal: journal.place() })
     await journal.end({ ok: made.ok, complete: made.complete, exitCode: made.exitCode, counts: { ...done.account } })
     return { ...made, journal: journal.place() }
   } catch (thrown) {
@@ -110,19 +89,6 @@ async function doubtAbout(
   return 'another server took over meanwhile (a failover or a restart), and may lack what was done before'
 }
 
-interface Done {
-  account: Account
-  complete: boolean
-  applied?: boolean
-  acknowledged?: InvalidateReport['acknowledged']
-  staleUntil?: string
-  swept?: readonly Swept[]
-  /** what nobody knows though nothing failed */
-  doubt?: string | null
-  /** processes could not be told */
-  failure?: CachectlError | null
-}
-
 async function deleteKeys(
   context: OpenedContext,
   changer: Changer | null,
@@ -148,16 +114,19 @@ async function deleteKeys(
     swept.push(await sweepLeases(context, config, plan, action, pace))
   }
   const blocked = swept.some(({ stopped }) => stopped !== null)
-  if (!blocked) {
+  const walk = { action, pace, task: 'deleting', expected: plan.preview?.keys ?? null }
+  if (!blocked && plan.named !== null) {
+    const there = await existing(context, plan.named, plan.decide)
+    swept.push(await sweepNamed(context, [there.keys], walk))
+    account.matched += there.spared
+    account.protected += there.spared
+  } else if (!blocked) {
     const examine =
       changer === null || config === null || course.swept.length === 0 ? null : examineSwept(changer, config, plan)
     const entries = await sweep(context, {
       decide: plan.decide,
       ...(examine === null ? {} : { examine }),
-      action,
-      pace,
-      task: 'deleting',
-      expected: plan.preview?.keys ?? null,
+      ...walk,
       outdated: course.walked.length === 0,
     })
     swept.push(entries)
@@ -202,14 +171,32 @@ async function nothingDone<T>(first: Promise<T>): Promise<T> {
   }
 }
 
+/** Of keys that are named one by one: those that are there, and how many of these are spared. */
+async function existing(
+  { store }: OpenedContext,
+  named: readonly Buffer[],
+  decide: InvalidatePlan['decide'],
+): Promise<{ keys: Buffer[]; spared: number }> {
+  const found: Buffer[] = []
+  for (const key of named) if ((await store.call('EXISTS', key)) === 1) found.push(key)
+  return {
+    keys: found.filter((key) => decide(key) === 'act'),
+    spared: found.filter((key) => decide(key) === 'protect').length,
+  }
+}
+
 /** Loads under way, which would write behind the walk: their leases go first, in a walk of their own. */
 function sweepLeases(
   context: OpenedContext,
   config: ResolvedConfig,
-  { course, options }: InvalidatePlan,
+  { course, options, named }: InvalidatePlan,
   action: SweepAction,
   pace: Pace,
 ): Promise<Swept> {
+  if (named !== null) {
+    const leases = named.map((key) => Buffer.from(leaseKey(config.prefix, key.toString('utf8'))))
+    return sweepNamed(context, [leases], { action, pace, task: 'ending loads', expected: null })
+  }
   const isMeant = decideFor({ ...options, targets: course.walked }, config)
   const lease = Buffer.from(`${config.prefix}~lease:{`)
   return sweep(context, {
@@ -259,7 +246,14 @@ async function soften(
     expected: plan.preview?.keys ?? null,
   })
   const pattern = { keys: [], stamps: [], bumped: false, pattern: patternOf(plan.options) }
-  const acknowledged = changer === null || swept.account.deleted === 0 ? null : await changer.announce(pattern)
+  const silent = changer === null || swept.account.deleted === 0
+  let failure: CachectlError | null = null
+  const acknowledged = silent
+    ? null
+    : await untilStopped(changer.announce(pattern), context.signal, TOLD_WITHIN_MS).catch((thrown: unknown) => {
+        failure = asCachectlError(thrown)
+        return null
+      })
   const longestMs =
     how.kind === 'spread'
       ? how.overMs
@@ -271,6 +265,7 @@ async function soften(
     acknowledged,
     staleUntil: new Date(context.clock.now() + longestMs).toISOString(),
     swept: [swept],
+    failure,
   }
 }
 
@@ -286,38 +281,4 @@ function merge(
 ): Acknowledged & { durationMs: number } {
   const worse = first.of - first.processes > second.of - second.processes ? first : second
   return { ...worse, lapsed: first.lapsed || second.lapsed, durationMs: Math.max(first.durationMs, second.durationMs) }
-}
-
-function report(
-  begun: (complete?: boolean) => ReportBase,
-  { options, targets, course, preview }: InvalidatePlan,
-  done: Done & { dryRun: boolean; bytes: number | null; journal?: JournalPlace },
-): InvalidateReport {
-  const swept = done.swept ?? []
-  const stopped = swept.find((one) => one.stopped !== null)?.stopped ?? done.failure ?? null
-  const complete = done.complete && stopped === null
-  const exitCode = worstExit([stopped?.exitCode ?? EXIT.done, complete ? EXIT.done : EXIT.partial])
-  return {
-    command: 'invalidate',
-    ...begun(complete),
-    dryRun: done.dryRun,
-    exitCode,
-    targets,
-    how: options.how.kind,
-    applied: done.applied ?? false,
-    ...done.account,
-    bytes: done.bytes,
-    acknowledged: done.acknowledged ?? null,
-    staleUntil: done.staleUntil ?? null,
-    journal: done.journal ?? 'none',
-    preview,
-    notes: course.notes,
-    problems: swept.flatMap(({ problems }) => problems),
-    stopped: stopped === null ? null : told(stopped),
-    doubt: swept.find(({ doubt }) => doubt !== null)?.doubt ?? done.doubt ?? null,
-  }
-}
-
-function told({ code, message, hint }: CachectlError): NonNullable<InvalidateReport['stopped']> {
-  return { code, message, hint }
 }

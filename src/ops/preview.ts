@@ -6,12 +6,14 @@ import { printable } from '../core/printable.ts'
 import type { GroupRebuild } from '../core/rebuild.ts'
 import type { Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
-import { scan } from './scan.ts'
+import { type ScannedPage, scan } from './scan.ts'
 import type { SweepOptions } from './sweep.ts'
 
 export interface PreviewOptions extends Pick<SweepOptions, 'decide' | 'examine'> {
   /** counts to the end, however long it takes; otherwise it looks for two seconds, and estimates from what it saw */
   exact: boolean
+  /** just these, where they are there; nobody walks then */
+  named?: readonly Buffer[] | null
 }
 
 export interface Preview {
@@ -73,7 +75,8 @@ interface Looked {
   samples: string[]
 }
 
-async function look(context: OperationContext, { decide, examine, exact }: PreviewOptions): Promise<Looked> {
+async function look(context: OperationContext, options: PreviewOptions): Promise<Looked> {
+  const { decide, examine, exact, named = null } = options
   const table = createGroupTable(context.config, ['namespace', 'model'], 0)
   const kept = new Map<object, Buffer[]>()
   const looked: Looked = { visited: 0, found: 0, spared: 0, whole: true, groups: [], samples: [] }
@@ -85,7 +88,8 @@ async function look(context: OperationContext, { decide, examine, exact }: Previ
   }
   const probe = examine?.probe
   const probing = probe ? { noTouch: true, probe: (page: Page, key: Buffer) => probe(page, key) } : {}
-  for await (const page of scan(context.store, { signal: context.signal, wanted, ...probing })) {
+  const walk = () => scan(context.store, { signal: context.signal, wanted, ...probing })
+  for await (const page of named === null ? walk() : [await namedPage(context, named, wanted)]) {
     looked.visited += page.visited
     const meant = examine ? await examine.keep(page.keys, page.replies) : null
     for (const key of meant === null ? page.keys : page.keys.filter((_, index) => meant[index])) {
@@ -109,6 +113,16 @@ async function look(context: OperationContext, { decide, examine, exact }: Previ
     kept: kept.get(tally) ?? [],
   }))
   return looked
+}
+
+async function namedPage(
+  { store }: OperationContext,
+  named: readonly Buffer[],
+  wanted: (key: Buffer) => boolean,
+): Promise<Pick<ScannedPage, 'keys' | 'replies' | 'visited'>> {
+  const there: Buffer[] = []
+  for (const key of named) if ((await store.call('EXISTS', key)) === 1) there.push(key)
+  return { keys: there.filter(wanted), replies: [], visited: there.length }
 }
 
 interface Weighed {

@@ -1,5 +1,6 @@
 // Acts on pages of keys and keeps their account: what was done, gone, refused, and what nobody knows.
 import { type Account, emptyAccount } from '../core/account.ts'
+import { aclLine } from '../core/acl.ts'
 import { asCachectlError, CachectlError } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { isErrorReply } from '../core/reply.ts'
@@ -227,7 +228,9 @@ class RunningSweeper implements Sweeper {
     if (known) known.keys += keys
     else if (this.#problems.size < 100) this.#problems.set(message, { code: reply.code, message, keys })
     const code = HOPELESS[reply.code]
-    if (code !== undefined) this.#refusal ??= new CachectlError(code, `the server refuses: ${message}`)
+    if (code === undefined) return
+    const hint = hintFor(reply.code, this.#context.config?.prefix ?? null)
+    this.#refusal ??= new CachectlError(code, `the server refuses: ${message}`, hint === null ? {} : { hint })
   }
 
   /** The key has moved to another master since, or is a ghost of one that has. */
@@ -258,6 +261,13 @@ class RunningSweeper implements Sweeper {
     this.#recent.add(text)
     return true
   }
+}
+
+function hintFor(code: string, prefix: string | null): string | null {
+  if (code === 'READONLY') return 'this server is a replica: name its primary, or the Sentinels'
+  if (code === 'NOPERM' && prefix !== null)
+    return `a user that may: ${aclLine('incident', { prefix, foreign: [], mode: 'standalone' })}`
+  return null
 }
 
 /** Between two answers to TIME; null where it is refused. */

@@ -21,7 +21,7 @@ export function wantedKeys(
     return (key) => targets.some((target) => matchesTarget(target, { bytes: key, parsed: null, plain: null }))
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
   const prefix = Buffer.from(`${config.prefix}:`)
-  const needsPlain = targets.some((target) => target.kind === 'pattern')
+  const needsPlain = targets.some(({ kind }) => kind === 'pattern' || kind === 'key')
   const readsParts =
     tenant !== null || targets.some(({ kind }) => kind !== 'pattern' && kind !== 'all' && kind !== 'key')
   const rawOf = rawReader(config)

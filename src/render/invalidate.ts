@@ -2,9 +2,10 @@
 import type { ChalkInstance } from 'chalk'
 import Table from 'cli-table3'
 import { printable } from '../core/printable.ts'
+import { commandLine } from '../core/shell-word.ts'
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
-import type { InvalidateReport } from '../ops/invalidate.ts'
 import type { InvalidatePlan } from '../ops/invalidate-plan.ts'
+import type { InvalidateReport } from '../ops/invalidate-report.ts'
 import type { Preview } from '../ops/preview.ts'
 import type { RedisIdentity } from '../ports.ts'
 import { PLAIN_TABLE } from './table.ts'
@@ -118,13 +119,15 @@ export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance,
     lines.push(paint.red(`✗ ${formatCount(keys)} keys: ${printable(message)}`))
   if (report.journal === 'local')
     lines.push(paint.yellow('The journal stands in a local file: Redis could not take it. See `cachectl history`.'))
-  if (report.ok) lines.push(paint.green(`✓ ${report.targets.join(' ')} invalidated in ${took}`))
+  const spared = report.deleted === 0 && report.protected > 0 && report.protected === report.matched
+  if (report.ok && spared) lines.push(paint.yellow('! nothing was deleted: all that matches is protected'))
+  else if (report.ok) lines.push(paint.green(`✓ ${report.targets.join(' ')} invalidated in ${took}`))
   else {
     const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
     const reach = report.applied ? ' Nothing old is given any more.' : ''
     lines.push(`${paint.red('✗')} stopped after ${took}: ${printable(why)}.${reach}`)
     lines.push(
-      `  next: ${report.stopped && report.stopped.code !== 'INTERRUPTED' ? printable(report.stopped.hint) : `run it again: cachectl ${argv.map(printable).join(' ')}`}`,
+      `  next: ${report.stopped && report.stopped.code !== 'INTERRUPTED' ? printable(report.stopped.hint) : `run it again: ${commandLine(argv)}`}`,
     )
   }
   return `${lines.join('\n')}\n`

@@ -76,7 +76,12 @@ describe(`nothing old comes back (seed ${seed}, ${TRIALS} trials each)`, () => {
         durationMs: l1 ? 250 : 120,
         open: { l1, heartbeatMs: 1_000, deadlineMs: 2_000 },
       }
-      const history = await runTrials(two, options)
+      // With slots on the move copies in memory are seldom trusted: on a busy machine it takes more than one go to meet some.
+      let history = await runTrials(two, options)
+      for (let go = 1; go < 5 && l1 && history.nearHits === 0; go++) {
+        expect(violationsOf(history).slice(0, 3)).toEqual([])
+        history = await runTrials(two, options)
+      }
       expect(violationsOf(history).slice(0, 3)).toEqual([])
       expect(history.invalidations).toHaveLength(TRIALS * 2 * two.workers.length)
       expect(history.invalidations.filter(({ status }) => status === 'applied').length).toBeGreaterThan(TRIALS * 3)

@@ -74,14 +74,20 @@ describe(`nothing old comes back (seed ${seed}, ${TRIALS} trials each)`, () => {
   for (const l1 of [false, true]) {
     for (const [name, chaos] of LOSSES) {
       it(`while ${name}${l1 ? ', with L1' : ''}`, { timeout: 300_000 }, async () => {
-        const history = await runTrials(scene, {
+        const options = {
           kind: anyKind,
           trials: TRIALS,
           chaos,
           pauseMs: l1 ? 80 : 20,
           durationMs: 200,
           open: { l1 },
-        })
+        }
+        let history = await runTrials(scene, options)
+        // Copies in memory are seldom trusted meanwhile: on a busy machine it takes more than one go to meet some.
+        for (let go = 1; go < 5 && l1 && history.nearHits === 0; go++) {
+          expect(violationsOf(history).slice(0, 3)).toEqual([])
+          history = await runTrials(scene, options)
+        }
         expect(violationsOf(history).slice(0, 3)).toEqual([])
         expect(history.invalidations).toHaveLength(TRIALS * 2 * scene.workers.length)
         // Most of them were applied while it happened, and entries lived long enough to be found.

@@ -22,7 +22,7 @@ it('a Cluster: slots move with their keys, and a replica takes over from an agre
     expect(await cluster.moveSlotOfKey('{a}1')).not.toBe(to)
     const owner = await cluster.ownerOf(slot)
     const next = await cluster.failover(owner)
-    expect(await cluster.ownerOf(slot)).toBe(next)
+    await expect.poll(() => cluster.ownerOf(slot).then((node) => node.id), { timeout: 20_000 }).toBe(next.id)
     expect(await next.call('GET', '{a}2')).toBe('2')
     const victim = await cluster.ownerOf(0)
     await cluster.kill(victim)

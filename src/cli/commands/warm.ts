@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { CachectlError } from '../../core/errors.ts'
 import { safeJson } from '../../core/printable.ts'
+import { untilStopped } from '../../ops/until-stopped.ts'
 import { warm } from '../../ops/warm.ts'
 import { planWarm, type WarmOptions } from '../../ops/warm-plan.ts'
 import type { Strategy } from '../../ports.ts'
@@ -11,7 +12,6 @@ import { renderWarm } from '../../render/warm.ts'
 import type { Invocation } from '../command.ts'
 import { openProgress } from '../progress.ts'
 import type { Session } from '../session.ts'
-import { untilStopped } from '../../ops/until-stopped.ts'
 
 export interface WarmFlags {
   strategy?: Strategy

@@ -18,5 +18,5 @@ export function declareDoctor(program: Command, session: Session): void {
     .option('--within <duration>', 'otherwise look at keys for this long', duration, 5_000)
     .option('--source', 'also compare sampled entries with their rows; reads the sources')
     .option('--touch', 'read sampled entries even where that makes them look used (before Redis 7.2)')
-    .action(action(session, async () => (await import('../commands/doctor.ts')).doctorCommand))
+    .action(action(session, async () => (await import('../commands/doctor.ts')).doctorCommand, { tenants: false }))
 }

@@ -21,5 +21,5 @@ export function declareHistory(program: Command, session: Session): void {
     .option('--verb <name>', 'runs of this command: warm, invalidate, "version bump", version …')
     .option('--target <text>', 'runs aimed at something that holds this text')
     .option('-f, --follow', 'then go on with what is done from now on, until Ctrl-C')
-    .action(action(session, async () => (await import('../commands/history.ts')).historyCommand))
+    .action(action(session, async () => (await import('../commands/history.ts')).historyCommand, { tenants: false }))
 }

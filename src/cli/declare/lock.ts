@@ -18,7 +18,7 @@ export function declareLock(program: Command, session: Session): void {
       'before',
       examples('cachectl lock show', 'cachectl lock show warm:product', 'cachectl lock show --json | jq .locks'),
     )
-    .action(action(session, async () => (await import('../commands/lock.ts')).lockShowCommand))
+    .action(action(session, async () => (await import('../commands/lock.ts')).lockShowCommand, { tenants: false }))
   lock
     .command('release <name>')
     .description('take a lock from a run that is gone: a run that is not stops, with exit 5')
@@ -33,5 +33,5 @@ export function declareLock(program: Command, session: Session): void {
     .option('-n, --dry-run', 'say who holds it; change nothing')
     .option('-y, --yes', 'do not ask')
     .option('--confirm <name>', 'names what is meant, in production, where --yes is not enough: the prefix')
-    .action(action(session, async () => (await import('../commands/lock.ts')).lockReleaseCommand))
+    .action(action(session, async () => (await import('../commands/lock.ts')).lockReleaseCommand, { tenants: false }))
 }

@@ -23,7 +23,7 @@ export function declarePolicy(program: Command, session: Session): void {
         'cachectl policy check --json | jq .masters[].settings',
       ),
     )
-    .action(action(session, async () => (await import('../commands/policy.ts')).policyCheckCommand))
+    .action(action(session, async () => (await import('../commands/policy.ts')).policyCheckCommand, { tenants: false }))
   const apply = policy
     .command('apply')
     .description('set the server as the config says, after showing what that means for all who use it')
@@ -33,6 +33,6 @@ export function declarePolicy(program: Command, session: Session): void {
     )
     .option('--persist', "also write it to the server's own config file (CONFIG REWRITE)")
   addDestructiveFlags(apply, { maxKeys: false, paced: false }).action(
-    action(session, async () => (await import('../commands/policy.ts')).policyApplyCommand),
+    action(session, async () => (await import('../commands/policy.ts')).policyApplyCommand, { tenants: false }),
   )
 }
