@@ -61,7 +61,7 @@ async function attempt(
   const outside = openOutside(scene.redis.url, { l1, truth, loadMs, trials, seed, ...(naive ? { naive } : {}) })
   try {
     // Readers go on for longer than two invalidations take beside them.
-    const times = { durationMs: 900, loadMs, atOnce: 30 }
+    const times = { durationMs: 900, loadMs, atOnce: 20 }
     const history = await runTrials(scene, { kind, trials, ...times, open: { l1 }, outside: outside.run, ...more })
     return { history, warmed: outside.warmed() }
   } finally {
@@ -74,7 +74,15 @@ describe(`an old value never comes back (seed ${seed}, ${TRIALS} trials each)`, 
     PROOF === 1 ? [['any target', anyKind]] : [...LOCAL, 'global' as const].map((kind) => [kind, kind])
   for (const l1 of [false, true]) {
     it.each(runs)(`after an invalidation of %s${l1 ? ', with L1' : ''}`, { timeout: 600_000 }, async (_, kind) => {
-      const { history, warmed } = await attempt(kind, { l1 })
+      let { history, warmed } = await attempt(kind, { l1 })
+      // Rows that readers have just filled are not warmed, and copies in memory are short-lived beside invalidations: that there were some may take a few goes.
+      const isIdle = () => (typeof kind === 'function' && warmed === 0) || (l1 && history.nearHits === 0)
+      for (let go = 1; go < 6 && isIdle(); go++) {
+        expect(violationsOf(history).slice(0, 3)).toEqual([])
+        const next = await attempt(kind, { l1 })
+        history = { ...next.history, nearHits: next.history.nearHits + history.nearHits }
+        warmed += next.warmed
+      }
       expect(violationsOf(history).slice(0, 3)).toEqual([])
       expect(history.invalidations).toHaveLength(TRIALS * 2)
       expect(history.invalidations.every(({ status }) => status === 'applied')).toBe(true)

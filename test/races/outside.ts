@@ -87,7 +87,8 @@ function configOf(url: string, prefix: string, { l1, loadMs, truth, trials }: Ou
       strategies: ['all'],
       async *select({ tenant }) {
         const version = await truth.read(trial)
-        await pause(random() * loadMs)
+        // Short ones are done before a reader has filled the row; over long ones an invalidation comes.
+        await pause(random() * (random() < 0.5 ? loadMs / 20 : loadMs))
         yield [{ id: trial, row: { id: trial, of: trial, version }, version: null, tenant: tenant ?? null }]
       },
     }
