@@ -80,10 +80,7 @@ async function fill(redis, namespace) {
 /** @param {{ url: string }} server */
 function baseline(server) {
   const cli = `redis-cli -s ${socketOf(server)}`
-  return timed('sh', [
-    '-c',
-    `${cli} --scan --pattern 'bench:v1:list:*' | xargs -n 500 ${cli} UNLINK > /dev/null`,
-  ])
+  return timed('sh', ['-c', `${cli} --scan --pattern 'bench:v1:list:*' | xargs -n 500 ${cli} UNLINK > /dev/null`])
 }
 
 /** @param {{ url: string }} server @param {string} folder @param {string[]} args */

@@ -7,7 +7,7 @@ import type { PolicyPreview } from '../ops/evict-plan.ts'
 import type { Limits } from '../ops/evict-quotas.ts'
 import type { EvictedQuota, EvictReport } from '../ops/evict-report.ts'
 import { type Column, layOut } from './columns.ts'
-import { serverLine } from './invalidate.ts'
+import { serverLine } from './server-line.ts'
 
 export interface RenderOptions {
   paint: ChalkInstance

@@ -6,7 +6,8 @@ import { formatCount, formatDuration } from '../core/units.ts'
 import type { ExpireReport } from '../ops/expire.ts'
 import { type ExpirePlan, rangeText } from '../ops/expire-plan.ts'
 import type { RedisIdentity } from '../ports.ts'
-import { previewLines, serverLine } from './invalidate.ts'
+import { previewLines } from './preview.ts'
+import { serverLine } from './server-line.ts'
 
 export function renderExpirePlan(plan: ExpirePlan, redis: RedisIdentity, paint: ChalkInstance): string {
   const { preview, targets, asTheyAre, nearest, notes } = plan

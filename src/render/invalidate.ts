@@ -1,16 +1,13 @@
 // The plan and the report of `invalidate` for people, within 80 columns.
 import type { ChalkInstance } from 'chalk'
-import Table from 'cli-table3'
 import { printable } from '../core/printable.ts'
 import { commandLine } from '../core/shell-word.ts'
-import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
+import { formatCount, formatDuration } from '../core/units.ts'
 import type { InvalidatePlan } from '../ops/invalidate-plan.ts'
 import type { InvalidateReport } from '../ops/invalidate-report.ts'
-import type { Preview } from '../ops/preview.ts'
 import type { RedisIdentity } from '../ports.ts'
-import { PLAIN_TABLE } from './table.ts'
-
-const MOST_GROUPS = 10
+import { acknowledgedLine, previewLines } from './preview.ts'
+import { serverLine } from './server-line.ts'
 
 /** What will be done; nothing where it acts at once, without a look. */
 export function renderInvalidatePlan(plan: InvalidatePlan, redis: RedisIdentity, paint: ChalkInstance): string {
@@ -42,54 +39,6 @@ function methodLine({ course, options }: InvalidatePlan): string {
   if (course.swept.length > 0) parts.push(`${names(course.swept)}${whose}: out of reach at once, then deleted.`)
   if (course.walked.length > 0) parts.push(`${names(course.walked)}${whose}: deleted key by key.`)
   return parts.join('\n')
-}
-
-/** Where it happens. */
-export function serverLine({ endpoint, database, role, version, from }: RedisIdentity): string {
-  const told = role === 'unknown' ? '' : ` ${role}`
-  return printable(`${endpoint}/${database}${told}${version ? `, ${version}` : ''} (from ${from})`)
-}
-
-/** Keys by group, size, cost, examples. */
-export function previewLines(preview: Preview, paint: ChalkInstance): string[] {
-  const { keys, error, bytes, share, method, visited, population, groups, samples, rebuild } = preview
-  const about = method === 'sample' ? 'about ' : ''
-  const lines: string[] = []
-  const weight = bytes === null ? '' : `, ${about}${formatBytes(bytes)}`
-  const part = share === null || keys === 0 ? '' : `, ${formatPercent(share)} of the database`
-  const spread = error === null || error === 0 ? '' : ` (± ${formatCount(error)})`
-  lines.push(paint.bold(`${about}${formatCount(keys)} ${keys === 1 ? 'key' : 'keys'}${spread}${weight}${part}`))
-  if (method === 'sample')
-    lines.push(
-      `  estimated from ${formatCount(visited)} of ${population === null ? 'all' : formatCount(population)} keys; --exact counts`,
-    )
-  if (groups.length > 0) lines.push(groupTable(preview))
-  if (rebuild !== null && rebuild.totalMs > 0)
-    lines.push(`To make them again takes about ${formatDuration(rebuild.totalMs)} of loading, one after the other.`)
-  if (preview.protected > 0)
-    lines.push(paint.yellow(`${about}${formatCount(preview.protected)} more match and are protected: they stay`))
-  if (samples.length > 0) lines.push(`For example:\n${samples.map((key) => `  ${key}`).join('\n')}`)
-  return lines
-}
-
-function groupTable({ groups, rebuild }: Preview): string {
-  const table = new Table({
-    ...PLAIN_TABLE,
-    head: ['group', 'keys', 'bytes', 'to load again'],
-    colAligns: ['left', 'right', 'right', 'right'],
-  })
-  const costs = new Map((rebuild?.groups ?? []).map(({ group, ms }) => [group, ms]))
-  for (const { group, keys, bytes } of groups.slice(0, MOST_GROUPS)) {
-    const cost = costs.get(group)
-    table.push([
-      printable(group),
-      formatCount(keys),
-      bytes === null ? '-' : formatBytes(bytes),
-      cost === undefined ? '-' : formatDuration(cost),
-    ])
-  }
-  const more = groups.length - MOST_GROUPS
-  return more > 0 ? `${table.toString()}\n  … and ${formatCount(more)} more groups` : table.toString()
 }
 
 /** What was done. `argv`: to resume with. */
@@ -131,20 +80,4 @@ export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance,
     )
   }
   return `${lines.join('\n')}\n`
-}
-
-/** Whose memory was reached. */
-export function acknowledgedLine({
-  processes,
-  of,
-  lapsed,
-  durationMs,
-}: NonNullable<InvalidateReport['acknowledged']>): string {
-  const took = formatDuration(durationMs)
-  if (of === 0)
-    return lapsed
-      ? `No process holds copies in its memory; those that may have are past their time (${took}).`
-      : 'No process holds copies in its memory.'
-  const confirmed = `Confirmed by ${processes} of ${of} processes in ${took}`
-  return processes < of ? `${confirmed}; what the others hold in memory is past its time.` : `${confirmed}.`
 }

@@ -5,7 +5,7 @@ import { formatDuration } from '../core/units.ts'
 import type { HeldLock, LockReleaseReport, LockShowReport, ReleasePlan } from '../ops/lock.ts'
 import type { RedisIdentity } from '../ports.ts'
 import { layOut } from './columns.ts'
-import { serverLine } from './invalidate.ts'
+import { serverLine } from './server-line.ts'
 
 export function renderLocks({ name, locks, complete }: LockShowReport): string {
   const end = complete ? '' : 'stopped before the end: there may be more\n'

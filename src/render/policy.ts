@@ -8,7 +8,7 @@ import type { PolicyCheckReport } from '../ops/policy-check.ts'
 import type { PolicyPlan } from '../ops/policy-plan.ts'
 import type { AppliedSetting, MasterApplied, PolicyApplyReport } from '../ops/policy-report.ts'
 import { type Column, layOut } from './columns.ts'
-import { serverLine } from './invalidate.ts'
+import { serverLine } from './server-line.ts'
 import { wrapped } from './wrapped.ts'
 
 export function renderPolicyCheck(report: PolicyCheckReport, paint: ChalkInstance): string {

@@ -8,6 +8,7 @@ import { formatBytes, formatCount, formatDuration, formatPercent } from '../core
 import type { StatsReport } from '../ops/stats.ts'
 import { type Column, layOut } from './columns.ts'
 import { readFromText } from './read-from.ts'
+import { serverLine } from './server-line.ts'
 
 export interface RenderOptions {
   /** a chalk instance; level 0 paints nothing */
@@ -23,7 +24,7 @@ export function renderStats(report: StatsReport, { paint, widthColumns }: Render
   const { lines, dropped } = layOut(report.groups, columnsOf(report), widthColumns, (text) => paint.bold(text))
   return `${[
     heading(report, paint),
-    serverLine(report),
+    serverLine(report.redis),
     ...(report.readFrom ?? []).map(readFromText),
     figures(report, paint),
     ...rateNow(report),
@@ -61,12 +62,6 @@ function heading(report: StatsReport, paint: ChalkInstance): string {
     report.startedAt.replace(/\.\d+Z$/, 'Z'),
   ]
   return `${paint.bold('=== Redis Cache Statistics ===')}   ${parts.join(' · ')}`
-}
-
-function serverLine({ redis }: StatsReport): string {
-  const { endpoint, database, role, version, mode, from } = redis
-  const place = mode === 'standalone' ? '' : ` (${mode})`
-  return `${printable(endpoint)}/${database} ${role}${place}, ${printable(version ?? 'unknown version')} (from ${printable(from)})`
 }
 
 function figures({ server, total, method }: StatsReport, paint: ChalkInstance): string {

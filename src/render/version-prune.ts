@@ -5,7 +5,8 @@ import { formatBytes, formatCount, formatDuration } from '../core/units.ts'
 import type { OldVersion } from '../ops/version-leaving.ts'
 import type { VersionPrunePlan, VersionPruneReport } from '../ops/version-prune.ts'
 import type { RedisIdentity } from '../ports.ts'
-import { previewLines, serverLine } from './invalidate.ts'
+import { previewLines } from './preview.ts'
+import { serverLine } from './server-line.ts'
 
 /** What will be done. */
 export function renderVersionPrunePlan(plan: VersionPrunePlan, redis: RedisIdentity, paint: ChalkInstance): string {

@@ -8,7 +8,8 @@ import type { PreviousGeneration, ShownScope, ShownVersion, VersionShowReport } 
 import type { CountedKeys } from '../ops/version-tally.ts'
 import type { RedisIdentity } from '../ports.ts'
 import { type Column, layOut } from './columns.ts'
-import { acknowledgedLine, previewLines, serverLine } from './invalidate.ts'
+import { acknowledgedLine, previewLines } from './preview.ts'
+import { serverLine } from './server-line.ts'
 
 export interface VersionView {
   paint: ChalkInstance

@@ -4,13 +4,12 @@ import Table from 'cli-table3'
 import { printable } from '../core/printable.ts'
 import { formatBytes, formatCount, formatDuration } from '../core/units.ts'
 import type { WarmCounts, WarmReport } from '../ops/warm-report.ts'
+import { serverLine } from './server-line.ts'
 import { PLAIN_TABLE } from './table.ts'
 
 export function renderWarm(report: WarmReport, paint: ChalkInstance): string {
   const { redis } = report
-  const role = redis.role === 'unknown' ? '' : ` ${redis.role}`
-  const server = `${redis.endpoint}/${redis.database}${role}${redis.version ? `, ${redis.version}` : ''} (from ${redis.from})`
-  const lines = [printable(server)]
+  const lines = [serverLine(redis)]
   if (report.models.length > 0) lines.push(modelTable(report, paint))
   for (const model of report.models) {
     for (const { id, message } of model.errors)
