@@ -6,6 +6,6 @@ import type { RedisIdentity } from '../ports.ts'
 export function serverLine({ endpoint, database, role, mode, version, from }: RedisIdentity): string {
   const place = mode === 'standalone' ? '' : ` (${mode})`
   return printable(
-    `${endpoint}/${database}${role === 'unknown' ? '' : ` ${role}`}${place}${version ? `, ${version}` : ''} (from ${from})`,
+    `${endpoint}/${database}${role === 'unknown' ? '' : ` ${role}`}${place}, ${version ?? 'unknown version'} (from ${from})`,
   )
 }
