@@ -182,11 +182,6 @@ export interface ControlState {
 export interface Control {
   /** Makes the incarnation if there is none. */
   read(): Promise<ControlState>
-  /**
-   * Invalidates entries by exact key: the subject's fence advances (bulk pages under way are refused), the leases go (fills under way
-   * are refused), then the stamps of these names, then the entries. Resolves with the number of entries that were there.
-   */
-  invalidate(subject: string, keys: readonly string[], stamps?: readonly string[]): Promise<number>
   /** Takes the lock, or says who holds it. */
   lock(name: string, holder: string, ttlMs: number): Promise<Lock | LockHolder>
   /** A dedicated connection for guarded bulk writes; closed with the store at the latest. */

@@ -9,6 +9,7 @@ import { stampKey } from '../../src/core/key.ts'
 import { warm } from '../../src/ops/warm.ts'
 import { planWarm, type WarmOptions } from '../../src/ops/warm-plan.ts'
 import type { Control, Row, Source, SourceRow, Store } from '../../src/ports.ts'
+import { invalidateEntries } from '../other-program.ts'
 import { aConfig, aModel } from '../resolved.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 
@@ -111,10 +112,10 @@ describe('warm, between two of its steps', () => {
       async load() {
         const loaded = [row(7, { name: country.name })]
         loads++
-        if (loads === 1) await control.invalidate('note', [])
+        if (loads === 1) await invalidateEntries(store, 'note', [])
         if (loads === 2) {
           country.name = 'new'
-          await control.invalidate('country', ['shop:v1:detail:country:7'])
+          await invalidateEntries(store, 'country', ['shop:v1:detail:country:7'])
         }
         return loaded
       },
@@ -182,7 +183,7 @@ describe('warm, between two of its steps', () => {
     const spoiled = source(() => [row(1), row(2)], {
       async *select() {
         const rows = [row(1), row(2)]
-        await control.invalidate('note', [])
+        await invalidateEntries(store, 'note', [])
         yield rows
       },
     })
@@ -194,7 +195,7 @@ describe('warm, between two of its steps', () => {
     const spoiling = source(() => [], {
       async *select() {
         const rows = [row(1), row(2)]
-        await control.invalidate('note', [])
+        await invalidateEntries(store, 'note', [])
         yield rows
       },
       load: () => Promise.reject(new Error('the database went away')),
@@ -207,7 +208,7 @@ describe('warm, between two of its steps', () => {
   it('says so when a stream cannot give again what was invalidated while it was read', async () => {
     const stream = fn(async function* () {
       yield [{ id: 1 }]
-      await control.invalidate('note', [])
+      await invalidateEntries(store, 'note', [])
       yield [{ id: 2 }]
     })
     const report = await run([aModel('note', stream)], { batch: 1 })

@@ -7,6 +7,7 @@ import { decodeEntry } from '../../src/core/entry.ts'
 import { warm } from '../../src/ops/warm.ts'
 import { planWarm } from '../../src/ops/warm-plan.ts'
 import type { BulkLane, Control, Id, Lane, Source, SourceRow, Store } from '../../src/ports.ts'
+import { invalidateEntries } from '../other-program.ts'
 import { aConfig, aModel } from '../resolved.ts'
 import { randomFromSeed, seed } from '../seed.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
@@ -117,7 +118,7 @@ async function staleAfterWarm(
       const id = pick()
       values.set(id, (values.get(id) ?? 0) + 1)
       updates++
-      await control.invalidate('counter', [`shop:v1:detail:counter:${id}`])
+      await invalidateEntries(store, 'counter', [`shop:v1:detail:counter:${id}`])
     }
   }
   const writers = Promise.all(Array.from({ length: 4 }, write))

@@ -7,6 +7,7 @@ import { warm } from '../../src/ops/warm.ts'
 import { planWarm, type WarmOptions } from '../../src/ops/warm-plan.ts'
 import type { WarmReport } from '../../src/ops/warm-report.ts'
 import type { Store } from '../../src/ports.ts'
+import { invalidateEntries } from '../other-program.ts'
 import { aConfig, aModel } from '../resolved.ts'
 import type { TestRedis } from '../servers.ts'
 import { startClusterAsOne, startSentinel, type TestCluster, type TestSentinel } from '../topologies.ts'
@@ -67,7 +68,7 @@ describe('on a Cluster', () => {
   it('leaves what is there, and refuses rows that were loaded before an invalidation', async () => {
     expect((await run(store, {}, async () => {})).totals).toMatchObject({ written: 0, skipped: { present: ROWS } })
     await redis.call('FLUSHALL')
-    const invalidate = () => openControl(store, 'shop').invalidate('note', ['shop:v1:detail:note:1'])
+    const invalidate = () => invalidateEntries(store, 'note', ['shop:v1:detail:note:1'])
     const report = await run(store, {}, invalidate)
     const { written, skipped } = report.totals
     expect(skipped.invalidated).toBeGreaterThan(0)

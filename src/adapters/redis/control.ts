@@ -4,48 +4,21 @@ import { CHANGE_CONTROL } from '../../core/control-script.ts'
 import { CachectlError } from '../../core/errors.ts'
 import {
   EPOCH_FIELD,
-  fenceKey,
   generationsKey,
   INCARNATION_FIELD,
-  leaseKey,
   lockKey,
   readGenerations,
   revisionKey,
-  stampKey,
-  stampLogKey,
 } from '../../core/key.ts'
-import { LOG_STAMPS, RELEASE, RENEW } from '../../core/lease-script.ts'
+import { RELEASE, RENEW } from '../../core/lease-script.ts'
 import { replyPairs } from '../../core/reply.ts'
 import type { BulkLane, Control, ControlState, Lock, LockHolder, Reply, Store } from '../../ports.ts'
 import { newToken, openBulkLane } from './bulk.ts'
-
-/** Keys a write: few enough for one server call to stay short. */
-const KEYS_A_CALL = 200
-
-/** What the log of invalidated stamps keeps, as the library does. */
-const STAMP_LOG_BYTES = 8_192
 
 /** `codes`: fields of the versions of the code whose entries are written (`codeVersionFields`), which `read` registers. */
 export function openControl(store: Store, prefix: string, codes: readonly string[] = []): Control {
   return {
     read: () => readState(store, prefix, codes),
-    async invalidate(subject, keys, stamps = []) {
-      await store.call('SET', fenceKey(prefix, subject), newToken())
-      if (stamps.length > 0) {
-        // The log before the stamps: who captures a stamp and then reads the log has either missed nothing or sees it there.
-        const lines = stamps.map((name) => `${newToken()} ${name}\n`).join('')
-        await store.call('EVAL', LOG_STAMPS, 1, stampLogKey(prefix), lines, STAMP_LOG_BYTES)
-        await store.call('UNLINK', ...stamps.map((name) => stampKey(prefix, name)))
-      }
-      let deleted = 0
-      for (let start = 0; start < keys.length; start += KEYS_A_CALL) {
-        const some = keys.slice(start, start + KEYS_A_CALL)
-        // The order matters: a fill that finds its lease before this line writes an entry that the next line deletes.
-        await store.call('UNLINK', ...some.map((key) => leaseKey(prefix, key)))
-        deleted += Number(await store.call('UNLINK', ...some))
-      }
-      return deleted
-    },
     lock: (name, holder, ttlMs) => takeLock(store, lockKey(prefix, name), holder, ttlMs),
     async bulk(): Promise<BulkLane> {
       return openBulkLane(await store.lane(), prefix)

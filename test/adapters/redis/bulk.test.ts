@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openControl } from '../../../src/adapters/redis/control.ts'
 import { openStore } from '../../../src/adapters/redis/store.ts'
 import type { BulkLane, BulkWrite, Control, Store } from '../../../src/ports.ts'
+import { invalidateEntries } from '../../other-program.ts'
 import { startRedis, type TestRedis } from '../../servers.ts'
 import { startClusterAsOne } from '../../topologies.ts'
 
@@ -72,7 +73,7 @@ for (const [name, watches] of Object.entries(LANES)) {
       }
       expect(await lane.readStamps(['rows:a', 'rows:b'])).toEqual(new Map([['rows:a', stamp]]))
       expect(await lane.stamps(new Map())).toEqual(new Map())
-      await control.invalidate('a', [], ['rows:a', 'lists:a'])
+      await invalidateEntries(store, 'a', [], ['rows:a', 'lists:a'])
       expect(await lane.readStamps(['rows:a'])).toEqual(new Map())
       expect(await redis.call('GET', 'shop~stamp-log')).toMatch(/^[\w-]{16} rows:a\n[\w-]{16} lists:a\n$/)
       expect(await capture(1)).not.toBe(stamp)
@@ -83,13 +84,13 @@ for (const [name, watches] of Object.entries(LANES)) {
       await lane.stamps(new Map([['rows:country', 1_000]]))
       expect(await lane.commit([write(KEY, 'ours')])).toEqual(['written'])
       await lane.capture(['country', 'city'])
-      await control.invalidate('country', [], ['rows:country'])
+      await invalidateEntries(store, 'country', [], ['rows:country'])
       expect(await lane.stamps(new Map([['rows:country', 1_000]]))).toHaveProperty('size', 1)
       expect(await lane.commit([write(KEY, 'ours')])).toEqual(['refused'])
     })
 
     const spoilers: [string, () => Promise<unknown>][] = [
-      ['an invalidation of any row of the subject', () => control.invalidate('city', ['shop:v1:detail:city:99'])],
+      ['an invalidation of any row of the subject', () => invalidateEntries(store, 'city', ['shop:v1:detail:city:99'])],
       ['a bump or wide invalidation', () => redis.call('HSET', 'shop~generations', 'epoch', 'another')],
       ['an evicted fence', () => redis.call('DEL', 'shop~fence:city')],
       ['an evicted control hash', () => redis.call('DEL', 'shop~generations')],
@@ -106,7 +107,7 @@ for (const [name, watches] of Object.entries(LANES)) {
 
     it('accepts a page when another subject is invalidated meanwhile', async () => {
       await lane.capture(['city'])
-      await control.invalidate('country', ['shop:v1:reference:country:DE'])
+      await invalidateEntries(store, 'country', ['shop:v1:reference:country:DE'])
       expect(await lane.commit([write(KEY, 'fresh')])).toEqual(['written'])
     })
 
@@ -124,7 +125,7 @@ for (const [name, watches] of Object.entries(LANES)) {
     it('fills a leased row, and refuses it when the row was invalidated after the lease', async () => {
       expect(await lane.lease([KEY, 'shop:v1:detail:city:2'], 'me')).toEqual([true, true])
       const capture = await lane.capture(['city'])
-      await control.invalidate('city', [KEY])
+      await invalidateEntries(store, 'city', [KEY])
       const fills = [
         { ...write(KEY, 'stale'), observed: null },
         { ...write('shop:v1:detail:city:2', 'fresh'), observed: null },
@@ -136,7 +137,7 @@ for (const [name, watches] of Object.entries(LANES)) {
 
     it('refuses to fill what was loaded before a joined subject or the control data changed', async () => {
       const spoil = [
-        () => control.invalidate('country', []),
+        () => invalidateEntries(store, 'country', []),
         () => redis.call('HSET', 'shop~generations', 'epoch', 'another'),
         () => redis.call('DEL', 'shop~generations'),
       ]
