@@ -1,10 +1,10 @@
 // An invalidation by another program that keeps to docs/contract.md: a new fence, the log, the stamps, the leases, the entries.
+import { randomBytes } from 'node:crypto'
 import { fenceKey, leaseKey, stampKey, stampLogKey } from '../src/core/key.ts'
 import { LOG_STAMPS } from '../src/core/lease-script.ts'
 import type { Store } from '../src/ports.ts'
 
-let tokens = 0
-const token = () => `other-program-${process.pid}-${++tokens}`
+const token = () => randomBytes(12).toString('base64url')
 
 /** Of the prefix `shop`. */
 export async function invalidateEntries(
