@@ -70,6 +70,8 @@ export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance,
     lines.push(paint.yellow('The journal stands in a local file: Redis could not take it. See `cachectl history`.'))
   const spared = report.deleted === 0 && report.protected > 0 && report.protected === report.matched
   if (report.ok && spared) lines.push(paint.yellow('! nothing was deleted: all that matches is protected'))
+  else if (report.ok && report.matched === 0 && report.preview?.keys === 0)
+    lines.push(paint.green(`✓ ${report.targets.join(' ')}: there was nothing to delete (${took})`))
   else if (report.ok) lines.push(paint.green(`✓ ${report.targets.join(' ')} invalidated in ${took}`))
   else {
     const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
