@@ -44,7 +44,7 @@ export const VERB_RIGHTS: readonly VerbRights[] = [
     'look',
     'get',
     'get pttl type',
-    `${CONNECT} memory|usage mget hscan hlen lrange llen sscan scard zrange zcard xrange xlen`,
+    `${CONNECT} memory|usage hgetall mget hscan hlen lrange llen sscan scard zrange zcard xrange xlen`,
   ),
   rights('look', 'why', 'get getrange hgetall pttl type', `${CONNECT} memory|usage eval mget time xrevrange`),
   rights(
@@ -67,7 +67,7 @@ export const VERB_RIGHTS: readonly VerbRights[] = [
   rights(
     'incident',
     'invalidate',
-    'eval get getrange hget hgetall hlen hset pexpire pttl publish scan set setrange time type unlink',
+    'eval exists get getrange hget hgetall hlen hset pexpire pttl publish scan set setrange time type unlink',
     `${SWEEP} subscribe persist`,
   ),
   rights('incident', 'expire', 'eval getrange pexpire pttl scan setrange type', `${WALK} persist xadd`),

@@ -37,7 +37,7 @@ export const VERB_RUNS: Readonly<Record<string, readonly string[]>> = {
     'invalidate product --yes --max-percent 100',
     'invalidate key:shop:v1:detail:product:1 --yes --max-percent 100',
     'invalidate pattern:shop:v1:detail:* --yes --max-percent 100',
-    'invalidate tag:x --yes --max-percent 100',
+    'invalidate tag:x --yes',
     'invalidate pattern:shop:v1:detail:product:* --soft --yes --max-percent 100',
     'invalidate product --over 1m --yes --max-percent 100',
   ],
