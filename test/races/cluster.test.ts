@@ -121,7 +121,10 @@ const readBehindSlowLog = async (mutant: OpenOptions['mutant']): Promise<unknown
 
 it('an invalidation is told before it is done, wherever the two happen; a cache that does both at once is caught', async () => {
   expect(await readBehindSlowLog(null)).toMatchObject({ version: 1 })
-  expect(await readBehindSlowLog('in one write')).toMatchObject({ version: 0 })
+  // It is a matter of which server is quicker, so it may take a few goes.
+  let version: unknown = null
+  for (let go = 0; go < 20 && version !== 0; go++) version = (await readBehindSlowLog('in one write')).version
+  expect(version).toBe(0)
 })
 
 it(`${TRIALS} entries are loaded once each by callers of 4 processes while slots move`, {
