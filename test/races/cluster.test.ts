@@ -123,7 +123,8 @@ it('an invalidation is told before it is done, wherever the two happen; a cache 
   expect(await readBehindSlowLog(null)).toMatchObject({ version: 1 })
   // It is a matter of which server is quicker, so it may take a few goes.
   let version: unknown = null
-  for (let go = 0; go < 20 && version !== 0; go++) version = (await readBehindSlowLog('in one write')).version
+  for (let go = 0; go < 20 && version !== 0; go++)
+    version = ((await readBehindSlowLog('in one write')) as { version: unknown }).version
   expect(version).toBe(0)
 })
 
