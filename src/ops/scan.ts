@@ -6,8 +6,10 @@ import type { Lane, Master, Page, Reply, Store } from '../ports.ts'
 
 /** One SCAN is to take less than this on the server: half of the 5 ms that no call may take, as tables are not even. */
 const SLOW_CALL_MS = 2.5
-/** Below this, COUNT may be doubled and the call still be far from slow. */
-const QUICK_CALL_MS = 0.75
+/** The same for walks that are in no hurry: what a client beside them waits for one call is then less than what its own command takes. */
+export const CALM_CALL_MS = 0.4
+/** Below this share of that, COUNT may be doubled and the call still be far from slow. */
+const QUICK_SHARE = 0.3
 const FIRST_COUNT = 250
 const LEAST_COUNT = 16
 /** Longer pages are no faster: by then the commands about their keys take all the time. */
@@ -28,6 +30,8 @@ export interface ScanOptions {
   opened?: (master: Master, lane: Lane) => Promise<void>
   /** a glob that the server looks at, so that no other key is sent; `wanted` still decides */
   match?: string
+  /** what one SCAN may take on the server (2.5) */
+  slowCallMs?: number
   /** keys to ask about; default: all */
   wanted?: (key: Buffer) => boolean
   /** adds the same number of commands for each key; default: none */
@@ -76,7 +80,7 @@ async function* scanMaster(
   endpoint: string,
   options: Omit<ScanOptions, 'limit'> & { limit: number },
 ): AsyncGenerator<ScannedPage> {
-  const cursor = new Cursor(lane, endpoint, options.match)
+  const cursor = new Cursor(lane, endpoint, options)
   const underWay: PageUnderWay[] = []
   const { limit } = options
   let visited = 0
@@ -109,13 +113,19 @@ class Cursor {
   readonly #lane: Lane
   readonly #endpoint: string
   readonly #match: readonly string[]
+  readonly #slowCallMs: number
   #cursor = '0'
   #count = FIRST_COUNT
   #timed = true
 
-  constructor(lane: Lane, endpoint: string, match: string | undefined) {
+  constructor(
+    lane: Lane,
+    endpoint: string,
+    { match, slowCallMs = SLOW_CALL_MS }: Pick<ScanOptions, 'match' | 'slowCallMs'>,
+  ) {
     this.#lane = lane
     this.#endpoint = endpoint
+    this.#slowCallMs = slowCallMs
     this.#match = match === undefined ? [] : ['MATCH', match]
   }
 
@@ -157,8 +167,8 @@ class Cursor {
     }
     // A clock that was set back meanwhile says nothing.
     const callMs = Math.max(0, (endedUs - startedUs) / 1000)
-    if (callMs > SLOW_CALL_MS) this.#count = Math.max(LEAST_COUNT, this.#count >> 1)
-    else if (callMs < QUICK_CALL_MS) this.#count = Math.min(MOST_COUNT, this.#count * 2)
+    if (callMs > this.#slowCallMs) this.#count = Math.max(LEAST_COUNT, this.#count >> 1)
+    else if (callMs < this.#slowCallMs * QUICK_SHARE) this.#count = Math.min(MOST_COUNT, this.#count * 2)
     return callMs
   }
 }

@@ -5,7 +5,7 @@ import { asCachectlError, type CachectlError } from '../core/errors.ts'
 import type { Lane, Master, Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import type { Pace } from './pace.ts'
-import { scan } from './scan.ts'
+import { CALM_CALL_MS, scan } from './scan.ts'
 import { createSweeper, type Sweeper } from './sweeper.ts'
 
 export type { Pace } from './pace.ts'
@@ -135,6 +135,7 @@ async function walkOnce(
       signal,
       wanted,
       ...(options.match === undefined ? {} : { match: options.match }),
+      ...(options.pace === 'max' ? {} : { slowCallMs: CALM_CALL_MS }),
       noTouch: probe !== undefined,
       ...(probe === undefined ? {} : { probe: (page: Page, key: Buffer) => probe(page, key) }),
     })
