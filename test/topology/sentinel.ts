@@ -45,6 +45,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Test
     const follow = ['--replicaof', '127.0.0.1', `${port}`, '--repl-diskless-sync-delay', '0']
     nodes.push(...(await Promise.all(Array.from({ length: replicas }, async () => start(follow, await freePort())))))
     await Promise.all(nodes.slice(1).map(inStep))
+    await until('the primary feeds its replicas', () => feeds(nodes[0] as TestRedis, replicas))
     const startOne = async () => startRedis({ port: await freePort(), sentinel: true, ...ofBinary })
     sentinels.push(...(await Promise.all(Array.from({ length: wanted }, startOne))))
     await Promise.all(sentinels.map((sentinel) => monitor(sentinel, port, Math.floor(wanted / 2) + 1, downAfterMs)))
@@ -77,6 +78,12 @@ async function monitor(sentinel: TestRedis, port: number, quorum: number, downAf
   await sentinel.call('SENTINEL', 'SET', NAME, 'down-after-milliseconds', downAfterMs)
   await sentinel.call('SENTINEL', 'SET', NAME, 'failover-timeout', 2_000)
   await sentinel.call('SENTINEL', 'SET', NAME, 'parallel-syncs', 5)
+}
+
+/** A replica may have its copy before its primary sends it what is written since: until the first acknowledgement, within a second. */
+async function feeds(primary: TestRedis, replicas: number): Promise<boolean> {
+  const info = String(await primary.call('INFO', 'replication'))
+  return (info.match(/^slave\d+:.*state=online/gm) ?? []).length >= replicas
 }
 
 async function masterFields(sentinel: TestRedis): Promise<Map<string, string>> {
@@ -119,6 +126,7 @@ function sentinelOf(
     const now = await another(old)
     await until('the old one follows', async () => String(await old.call('ROLE')).startsWith('slave'))
     await inStep(old)
+    await until('the new primary feeds it', () => feeds(now, 1))
     return now
   }
   const url = `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`

@@ -47,6 +47,8 @@ it('a Sentinel set: another primary on demand, and when the primary is killed', 
   try {
     const first = await set.primary()
     await first.call('SET', 'a', 1)
+    // Replication is asynchronous: only what a replica has said to have survives a failover for sure.
+    await first.call('WAIT', 1, 10_000)
     const second = await set.failover()
     expect(second).not.toBe(first)
     expect(await second.call('GET', 'a')).toBe('1')
