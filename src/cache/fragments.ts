@@ -17,24 +17,28 @@ export interface FragmentOptions<Namespace extends string = string> extends Call
 
 type Render<T> = (context: LoaderContext) => T | Promise<T>
 
-export interface Fragment<Namespace extends string = string> {
+/** A method, so that what takes fragments of any namespace is given those of some: parameters of methods are compared both ways. */
+interface Rendering<Namespace extends string> {
   /**
    * The fragment of this name for these parts (whatever the text depends on: ids, language, a filter), rendered where it is not cached.
    * @throws CachectlError USAGE where `render` gives neither text nor bytes
    */
-  (
+  render(
     name: string,
     parts: readonly unknown[],
     render: Render<string>,
     options?: FragmentOptions<Namespace>,
   ): Promise<string>
   /** Bytes are given as a Buffer, on a hit and on a miss. */
-  (
+  render(
     name: string,
     parts: readonly unknown[],
     render: Render<Uint8Array>,
     options?: FragmentOptions<Namespace>,
   ): Promise<Buffer>
+}
+
+export type Fragment<Namespace extends string = string> = Rendering<Namespace>['render'] & {
   /** Makes the fragment of these parts unreachable. */
   invalidate(
     name: string,

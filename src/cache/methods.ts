@@ -37,13 +37,17 @@ export type MethodDecorator<Args extends readonly unknown[], Result, This> = <
   context: ClassMethodDecoratorContext<This, Method>,
 ) => Method
 
-type Decorate<Namespace extends string> = <Args extends unknown[] = any[], Result = any, This = any>(
-  namespace: Namespace,
-  options?: MethodOptions<Args, Result, This>,
-) => MethodDecorator<Args, Result, This>
+/** Anything with the `cached` of a cache. */
+export interface HasCached<Namespace extends string> {
+  /** `@cache.cached('user_data', { ttl: '1h' })` */
+  cached<Args extends unknown[] = any[], Result = any, This = any>(
+    namespace: Namespace,
+    options?: MethodOptions<Args, Result, This>,
+  ): MethodDecorator<Args, Result, This>
+}
 // biome-ignore-end lint/suspicious/noExplicitAny: bounds that every method fulfils
 
-export interface Methods<Namespace extends string = string> {
+export interface Methods<Namespace extends string = string> extends HasCached<Namespace> {
   /**
    * Replaces a method of this object (or of `Class.prototype`) by one whose results are cached; gives it, bound to the object.
    * @throws CachectlError USAGE where there is no such method, it has no class to be named by, or another function has its name
@@ -54,18 +58,11 @@ export interface Methods<Namespace extends string = string> {
     name: Name,
     options?: MethodOptions<ArgumentsOf<Owner[Name]>, ResultOf<Owner[Name]>, Owner>,
   ): CachedFunction<ArgumentsOf<Owner[Name]>, ResultOf<Owner[Name]>>
-  /** `@cache.cached('user_data', { ttl: '1h' })` */
-  cached: Decorate<Namespace>
 }
 
 interface Seat {
   surface: Surface
   registered: Registered
-}
-
-/** Anything with the `cached` of a cache. */
-export interface HasCached<Namespace extends string> {
-  cached: Decorate<Namespace>
 }
 
 /** What is behind the `cached` of each cache. */
@@ -75,7 +72,7 @@ const handles = new WeakMap<object, (self: unknown) => Handle>()
 
 export function createMethods(surface: Surface, registered: Registered): Methods {
   const seat: Seat = { surface, registered }
-  const cachedHere = ((namespace, options = {}) => decorator(() => seat, namespace, options)) as Decorate<string>
+  const cachedHere = ((namespace, options = {}) => decorator(() => seat, namespace, options)) as Methods['cached']
   seats.set(cachedHere, seat)
   return {
     cached: cachedHere,
