@@ -70,7 +70,7 @@ it('goes on where it was', async () => {
 
 it('a deadline ends a run like Ctrl-C, with exit 3', async () => {
   await app.redis.call('FLUSHALL')
-  const { exitCode, stdout } = await app.run(['warm', ...SLOWLY, '--json', '--deadline', '2s'])
+  const { exitCode, stdout } = await app.run(['warm', ...SLOWLY, '--json', '--deadline', '5s'])
   expect(exitCode).toBe(3)
   expect(JSON.parse(stdout)).toMatchObject({
     complete: false,
