@@ -2,7 +2,7 @@
 // with it; every read of entries reads the revision too, so a bump is seen by the next read of every process.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { codeVersionFields } from '../core/code-version.ts'
-import { CHANGE_CONTROL } from '../core/control-script.ts'
+import { CHANGE_CONTROL, WHEN_FULL } from '../core/control-script.ts'
 import { CachectlError } from '../core/errors.ts'
 import {
   CODE_VERSION_FIELD,
@@ -168,7 +168,7 @@ export async function changeControl(
   await runAlways(run, CHANGE_CONTROL, keys, [how, newToken(), ...fields])
 }
 
-/** The answer of a script that a full server lets through; servers before Redis 7 know no flags. @throws CachectlError */
+/** The answer of a script that a full server lets through, one way or the other. @throws CachectlError */
 export async function runAlways(
   run: Run,
   script: string,
@@ -176,8 +176,8 @@ export async function runAlways(
   args: readonly string[],
 ): Promise<Reply> {
   let failed: CachectlError | null = null
-  for (const flags of ['#!lua flags=allow-oom', '']) {
-    const replies = await run((page) => page.add('EVAL', flags + script, keys.length, ...keys, ...args))
+  for (const start of WHEN_FULL) {
+    const replies = await run((page) => page.add('EVAL', start + script, keys.length, ...keys, ...args))
     failed = failedReply(replies)
     if (failed === null) return replies[0] ?? null
   }

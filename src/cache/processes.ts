@@ -1,5 +1,6 @@
 // The processes that hold entries in their own memory: a hash in Redis, in which each says every few seconds that it is there.
 // Whoever is trusted has registered within its last heartbeat; so who is missing, in a hash older than a heartbeat, holds nothing.
+import { WHEN_FULL } from '../core/control-script.ts'
 import { CachectlError } from '../core/errors.ts'
 import { processesKey } from '../core/key.ts'
 import { isErrorReply } from '../core/reply.ts'
@@ -60,8 +61,8 @@ export class Registration {
   readonly #id: string
   readonly #record: string
   readonly #report: (error: CachectlError) => void
-  /** Goes through where the memory of the server is full. Before Redis 7 scripts have no flags. */
-  #whenFull = true
+  /** Before Redis 7 scripts have no flags. */
+  #knowsFlags = true
 
   constructor(prefix: string, id: string, record: ProcessRecord, report: (error: CachectlError) => void) {
     this.#prefix = prefix
@@ -71,15 +72,21 @@ export class Registration {
   }
 
   command(): CommandArgument[] {
-    const script = this.#whenFull ? `#!lua flags=allow-oom${REGISTER}` : REGISTER
-    return ['EVAL', script, 1, processesKey(this.#prefix), this.#id, this.#record]
+    return [
+      'EVAL',
+      WHEN_FULL[this.#knowsFlags ? 0 : 1] + REGISTER,
+      1,
+      processesKey(this.#prefix),
+      this.#id,
+      this.#record,
+    ]
   }
 
   /** What came of it. `again`: it is to be sent once more. */
   outcome(reply: Reply): 'registered' | 'again' | 'refused' {
     if (!isErrorReply(reply)) return 'registered'
-    if (this.#whenFull && /compil/i.test(reply.error)) {
-      this.#whenFull = false
+    if (this.#knowsFlags && /compil/i.test(reply.error)) {
+      this.#knowsFlags = false
       return 'again'
     }
     const hint = 'L1 gives nothing until it can: it needs EVAL, TIME, HSET, HSETNX, HGETALL and HDEL'

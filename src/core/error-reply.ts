@@ -1,6 +1,7 @@
 // What an error reply of Redis means to a person: which code, which cause, what to do next.
 import { CachectlError, type ErrorCode } from './errors.ts'
 import { printable } from './printable.ts'
+import { errorReply } from './reply.ts'
 
 const MAX_TEXT_LENGTH = 300
 
@@ -72,7 +73,9 @@ const REPLIES: Readonly<Record<string, (text: string) => Finding>> = {
 /** The meaning of an error reply; `command` is the name of what was sent, where it is known. */
 export function describeReply(reply: string, endpoint: string, command: string | null = null): CachectlError {
   // Servers repeat the arguments of commands that they do not know, and AUTH may be one.
-  const text = reply.replace(/,? with args beginning with.*$/is, '').slice(0, MAX_TEXT_LENGTH)
+  const text = errorReply(reply)
+    .error.replace(/,? with args beginning with.*$/is, '')
+    .slice(0, MAX_TEXT_LENGTH)
   const known = REPLIES[/^[A-Z]+/.exec(text)?.[0] ?? '']?.(printable(text)) ?? describeErr(text)
   const [code, message, hint] = known ?? [
     'REDIS_REPLY',

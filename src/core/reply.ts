@@ -1,4 +1,16 @@
 // Telling the kinds of Redis replies apart.
+import type { ErrorReply } from '../ports.ts'
+
+/** What servers before Redis 7 put around the error of a command that a script called. */
+const CALLED_BY_SCRIPT =
+  /^ERR Error running script \(call to f_\w+\): @user_script:\d+: @user_script: ?\d+: -?(?=[A-Z]{3})/
+
+/** The line of an error reply, also where a script came upon it, with its first word, which says of what kind it is. */
+export function errorReply(line: string): ErrorReply {
+  const error = line.replace(CALLED_BY_SCRIPT, '')
+  const space = error.indexOf(' ')
+  return { error, code: space === -1 ? error : error.slice(0, space) }
+}
 
 /** Whether a reply of a page is an error of the server: one failed command does not fail its page. */
 export function isErrorReply(reply: unknown): reply is { readonly error: string; readonly code: string } {

@@ -1,4 +1,5 @@
 // The bump of a raw namespace: which version keys there are, and one more in each.
+import { WHEN_FULL } from '../core/control-script.ts'
 import { asCachectlError, CachectlError, EXIT } from '../core/errors.ts'
 import { printable } from '../core/printable.ts'
 import { isErrorReply } from '../core/reply.ts'
@@ -91,9 +92,8 @@ async function send(
   args: readonly string[],
 ): Promise<{ before: string | null; value: string }> {
   let reply: Reply = null
-  // Servers before Redis 7 know no flags.
-  for (const flags of ['#!lua flags=allow-oom', '']) {
-    const replies = await changer.run((page) => page.add('EVAL', flags + BUMP_RAW, 1, versionKey, ...args))
+  for (const start of WHEN_FULL) {
+    const replies = await changer.run((page) => page.add('EVAL', start + BUMP_RAW, 1, versionKey, ...args))
     reply = replies[0] ?? null
     if (!isErrorReply(reply)) break
   }

@@ -1,4 +1,5 @@
 // Where the keys of a command are, for the commands that this program sends; and how one of many keys is taken apart and answered as one.
+import { errorReply } from '../../core/reply.ts'
 import type { CommandArgument, ErrorReply, Reply } from '../../ports.ts'
 
 /** One command as it goes to one place, which is a slot of a Cluster or a named server. */
@@ -65,12 +66,13 @@ export function splitCommand<Place>(
   if (SECOND_KEY_READS.has(name)) return args.length > 2 ? atKey(args, 2, placeOf) : anywhere(args)
   // One of several would be changed.
   if (name === 'CONFIG' && nameOf(args.slice(1)) !== 'GET')
-    return refused('ERR CONFIG is of one server: ask each master')
+    return errorReply('ERR CONFIG is of one server: ask each master')
   if (KEYLESS.has(name)) return anywhere(args)
   if (name === 'XREAD') return stream(args, placeOf)
-  if (ONE_CONNECTION.has(name)) return refused(`ERR ${name} is of one connection, and this lane is of several servers`)
-  if (ONE_SERVER.has(name)) return refused(`ERR ${name} is of one server: ask each master`)
-  return refused(`ERR unknown command '${name.slice(0, 64)}': it is not known where its keys are`)
+  if (ONE_CONNECTION.has(name))
+    return errorReply(`ERR ${name} is of one connection, and this lane is of several servers`)
+  if (ONE_SERVER.has(name)) return errorReply(`ERR ${name} is of one server: ask each master`)
+  return errorReply(`ERR unknown command '${name.slice(0, 64)}': it is not known where its keys are`)
 }
 
 const nameOf = ([name = '']: readonly CommandArgument[]): string => String(name).toUpperCase()
@@ -118,7 +120,7 @@ function script<Place>(
   const count = Number(String(args[2]))
   if (!(Number.isInteger(count) && count > 0 && count <= args.length - 3)) return anywhere(args)
   const places = new Set(args.slice(3, 3 + count).map(placeOf))
-  if (places.size > 1) return refused("CROSSSLOT Keys in request don't hash to the same slot")
+  if (places.size > 1) return errorReply("CROSSSLOT Keys in request don't hash to the same slot")
   return atKey(args, 3, placeOf)
 }
 
@@ -128,11 +130,7 @@ function stream<Place>(
 ): Split<Place> | ErrorReply {
   const at = args.findIndex((word) => String(word).toUpperCase() === 'STREAMS') + 1
   if (at > 0 && args.length === at + 2) return atKey(args, at, placeOf)
-  return refused('ERR XREAD of several streams cannot be sent to several servers')
-}
-
-function refused(error: string): ErrorReply {
-  return { error, code: error.slice(0, error.indexOf(' ')) }
+  return errorReply('ERR XREAD of several streams cannot be sent to several servers')
 }
 
 /** What the parts of one command have answered, put together as they come; the first error reply is the answer of all. */

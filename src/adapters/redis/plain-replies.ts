@@ -1,5 +1,6 @@
 // Replies as ioredis gives them, as the replies of a lane. ioredis gives statuses and bulk strings alike as Buffers, so what is a
 // status is known from the command: a status that a script or a module returns stays a Buffer.
+import { errorReply } from '../../core/reply.ts'
 import type { CommandArgument, Reply } from '../../ports.ts'
 
 /** What a command answers: a status, something else, or (EXEC) what each of its commands answers. */
@@ -57,10 +58,7 @@ export class ReplyKinds {
 }
 
 export function toReply(raw: unknown, kind: ReplyKind): Reply {
-  if (raw instanceof Error) {
-    const space = raw.message.indexOf(' ')
-    return { error: raw.message, code: space === -1 ? raw.message : raw.message.slice(0, space) }
-  }
+  if (raw instanceof Error) return errorReply(raw.message)
   if (Buffer.isBuffer(raw)) return kind === 'status' ? raw.toString() : raw
   if (Array.isArray(raw))
     return raw.map((item, index) => toReply(item, Array.isArray(kind) ? (kind[index] ?? 'data') : 'data'))

@@ -1,5 +1,6 @@
 // RESP2 replies out of a stream that may be cut anywhere. Accepts what pages can give and nothing else.
-import type { ErrorReply, Reply } from '../../ports.ts'
+import { errorReply } from '../../core/reply.ts'
+import type { Reply } from '../../ports.ts'
 
 /** Bytes that are no reply, or a reply over the limits: the connection is of no use after it. */
 export class ReplyFormatError extends Error {}
@@ -216,11 +217,6 @@ function findLineEnd(bytes: Buffer, at: number, end: number): number {
 function startsWith(bytes: Buffer, at: number, wire: Buffer): boolean {
   for (let i = 0; i < wire.length; i += 1) if (bytes[at + i] !== wire[i]) return false
   return true
-}
-
-function errorReply(text: string): ErrorReply {
-  const space = text.indexOf(' ')
-  return { error: text, code: space === -1 ? text : text.slice(0, space) }
 }
 
 function unexpected(bytes: Buffer, at: number, what: string): ReplyFormatError {

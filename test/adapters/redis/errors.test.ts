@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { describeError } from '../../../src/adapters/redis/errors.ts'
 import { describeReply } from '../../../src/core/error-reply.ts'
 import { CachectlError } from '../../../src/core/errors.ts'
+import { errorReply } from '../../../src/core/reply.ts'
 import { freePort, startRedis, type TestRedis } from '../../servers.ts'
 
 const CANARY = 'cAnArY-f00d'
@@ -34,6 +35,23 @@ async function told(redis: TestRedis, ...command: (string | number)[]): Promise<
   expect(error.message).toMatch(/^h:1 /)
   return error
 }
+
+test('what a script came upon is told like what a command did, also as servers before Redis 7 put it', () => {
+  const around =
+    'ERR Error running script (call to f_81fa0d7e9d7b3337da55e07bf82a4a07979029bc): @user_script:21: @user_script: 21: '
+  for (const [line, code] of [
+    ["-OOM command not allowed when used memory > 'maxmemory'.", 'REDIS_REFUSES_WRITES'],
+    ["-READONLY You can't write against a read only replica.", 'REDIS_REFUSES_WRITES'],
+    ['WRONGTYPE Operation against a key holding the wrong kind of value', 'REDIS_REPLY'],
+  ] as const) {
+    const plain = line.replace(/^-/, '')
+    expect(errorReply(around + line)).toEqual({ error: plain, code: plain.split(' ')[0] })
+    expect(describeReply(around + line, 'h:1')).toEqual(describeReply(plain, 'h:1'))
+    expect(describeReply(around + line, 'h:1').code).toBe(code)
+  }
+  const fault = `${around}user_script:1: attempt to index a nil value`
+  expect(errorReply(fault)).toEqual({ error: fault, code: 'ERR' })
+})
 
 test('out of memory: exit 13, and what would help', async () => {
   await server.call('CONFIG', 'SET', 'maxmemory', '1')
