@@ -1,4 +1,5 @@
-// The command line beside running processes: the operation behind `cachectl invalidate` for each kind of trial, with warms of the same rows under way.
+// The command line beside running processes: the operations behind `cachectl invalidate` and `cachectl version bump` for each kind of trial, with warms of the
+// same rows under way.
 import { setTimeout as pause } from 'node:timers/promises'
 import type { ResolvedConfig } from '../../src/config/resolved.ts'
 import { createKeys } from '../../src/core/key.ts'
@@ -7,69 +8,16 @@ import { type OpenedContext, openContext } from '../../src/ops/context.ts'
 import { invalidate } from '../../src/ops/invalidate.ts'
 import { planInvalidate } from '../../src/ops/invalidate-plan.ts'
 import type { InvalidateReport } from '../../src/ops/invalidate-report.ts'
+import { type VersionBumpReport, versionBump } from '../../src/ops/version-bump.ts'
+import { planVersionBump } from '../../src/ops/version-bump-plan.ts'
 import { warm } from '../../src/ops/warm.ts'
 import { planWarm } from '../../src/ops/warm-plan.ts'
-import type { CommandArgument, Lane, Source, Store } from '../../src/ports.ts'
+import type { Source } from '../../src/ports.ts'
 import { aConfig, aModel, aNamespace } from '../resolved.ts'
 import { randomFromSeed } from '../seed.ts'
 import { emptyHistory, type History, monotonicMs } from './history.ts'
-import { NAMESPACES, type Plan, placeOf, type Truth, UNHELD } from './trial.ts'
-
-type Command = readonly CommandArgument[]
-
-/** What is sent instead of a command. */
-export type Rewrite = (command: Command) => Command
-
-const NOTHING: Command = ['EXISTS', 'no such key']
-const startsWith = (argument: CommandArgument | undefined, part: string) => String(argument).includes(part)
-
-/** Each leaves out one thing that an invalidation does. */
-export const NAIVE_CLI = {
-  'leases stay': (command) => (command[0] === 'UNLINK' && startsWith(command[1], '~lease:') ? NOTHING : command),
-  'nobody is told': (command) => command.map((part) => (startsWith(part, '~processes') ? 'elsewhere' : part)),
-  'no advance': (command) => (command[0] === 'EVAL' && command[5] === 'HSET' ? NOTHING : command),
-  'stamps stay': (command) => (command[0] === 'UNLINK' && startsWith(command[1], '~stamp:') ? NOTHING : command),
-  'no bump': (command) =>
-    command[0] === 'EVAL' && command[2] === 3 ? [...command.slice(0, 3), 'elsewhere', ...command.slice(4)] : command,
-} satisfies Record<string, Rewrite>
-
-function rewritingLane(lane: Lane, rewrite: Rewrite): Lane {
-  return new Proxy(lane, {
-    get(target, name) {
-      if (name !== 'page') {
-        const value = Reflect.get(target, name, target) as unknown
-        return typeof value === 'function' ? value.bind(target) : value
-      }
-      return () => {
-        const page = target.page()
-        const add = page.add.bind(page)
-        page.add = (...command) => add(...rewrite(command))
-        return page
-      }
-    },
-  })
-}
-
-function rewritingStore(store: Store, rewrite: Rewrite): Store {
-  return {
-    identity: () => store.identity(),
-    info: () => store.info(),
-    layout: () => store.layout(),
-    history: () => store.history(),
-    callEach: (...command) => store.callEach(...command),
-    supports: (command) => store.supports(command),
-    close: () => store.close(),
-    lane: async (options) => rewritingLane(await store.lane(options), rewrite),
-    call: (...command) => store.call(...rewrite(command)),
-    async masters() {
-      const masters = await store.masters()
-      return masters.map((master) => ({
-        id: master.id,
-        lane: async (options) => rewritingLane(await master.lane(options), rewrite),
-      }))
-    },
-  }
-}
+import { type Rewrite, rewritingStore } from './naive-cli.ts'
+import { isBump, NAMESPACES, type Plan, placeOf, type Truth, UNHELD } from './trial.ts'
 
 /** As the processes have it, and each subject a model too, whose rows are the truth. */
 function configOf(url: string, prefix: string, { l1, loadMs, truth, trials }: OutsideOptions, random: () => number) {
@@ -114,8 +62,12 @@ export interface Outside {
   /** how often rows were written by a warm run */
   warmed(): number
   context(prefix: string): Promise<OpenedContext>
-  /** The operation behind `cachectl invalidate`, for this trial. */
-  invalidate(plan: Pick<Plan, 'trial' | 'kind'>, prefix: string, count?: number): Promise<InvalidateReport>
+  /** The operation behind `cachectl invalidate`, or `version bump`, for this trial. */
+  invalidate(
+    plan: Pick<Plan, 'trial' | 'kind'>,
+    prefix: string,
+    pattern?: string,
+  ): Promise<InvalidateReport | VersionBumpReport>
   close(): Promise<void>
 }
 
@@ -123,6 +75,7 @@ export interface Outside {
 export function targetOf(
   { trial, kind }: Pick<Plan, 'trial' | 'kind'>,
   prefix: string,
+  pattern = `v1:*:s${trial}:*`,
 ): { text: string; tenant: string | null } {
   const place = placeOf({ trial, kind })
   const { namespace, subject, tenant, rest } = place
@@ -135,28 +88,41 @@ export function targetOf(
     case 'late-tag':
       return within(`tag:g${trial}`)
     case 'namespace':
+    case 'bump-namespace':
       return whole(`namespace:${namespace}`)
     case 'tenant-namespace':
       return within(`namespace:${namespace}`)
     case 'subject':
       return whole(`subject:${subject}`)
     case 'tenant-subject':
+    case 'bump-tenant-subject':
       return within(`subject:${subject}`)
     case 'rest':
       return whole(`subject:${subject}:${rest.join(':')}`)
     case 'tenant':
+    case 'bump-tenant':
       return whole(`tenant:${tenant}`)
     case 'global':
       return whole('all')
+    case 'bump-global':
+      return whole('global')
     case 'pattern':
     case 'live-pattern':
-      return whole(`pattern:${prefix}:v1:*:${subject}:*`)
+      return whole(`pattern:${prefix}:${pattern}`)
     case 'model':
+    case 'bump-model':
       return within(subject)
     case 'row':
     case 'list':
       return within(`${subject}:${trial}`)
   }
+}
+
+/** A row, of a tenant where its model has tenants: other places of a model are none of its rows. */
+export function isWarmed(plan: Pick<Plan, 'trial' | 'kind'>): boolean {
+  const { rest, tenant } = placeOf(plan)
+  const isRow = rest.length === 1 && !['tag', 'late-tag', 'list'].includes(plan.kind)
+  return isRow && (plan.trial % 3 === 0) === (tenant !== null)
 }
 
 export function openOutside(url: string, options: OutsideOptions): Outside {
@@ -182,7 +148,7 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
   /** A hash of processes that is no younger than a heartbeat: otherwise each invalidation would wait that long. */
   const settled = async ({ store }: OpenedContext, prefix: string): Promise<void> => {
     const key = `${prefix}~processes`
-    const deadlineMs = performance.now() + 5_000
+    const deadlineMs = performance.now() + 30_000
     while (Number(await store.call('HLEN', key)) < 2) {
       if (performance.now() > deadlineMs) throw new Error('the processes did not register')
       await pause(5)
@@ -190,12 +156,11 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
     await store.call('HSET', key, 'created', Date.now() - 3_600_000)
   }
 
-  const run = async (plan: Pick<Plan, 'trial' | 'kind'>, prefix: string, count = 0): Promise<InvalidateReport> => {
+  const run: Outside['invalidate'] = async (plan, prefix, pattern) => {
     const context = await contextOf(prefix)
-    const { kind, trial } = plan
-    // Keys carry tokens from then on.
-    const bumps = kind === 'live-pattern' && count === 0
-    const { text, tenant } = targetOf(bumps ? { trial, kind: 'subject' } : plan, prefix)
+    const { text, tenant } = targetOf(plan, prefix, pattern)
+    if (isBump(plan.kind))
+      return versionBump(context, await planVersionBump(context, { target: text, tenant, allTenants: true }))
     const aim = { targets: [parseTarget(text, context.config)], tenant, foreign: false, allTenants: true }
     const plans = await planInvalidate(context, { ...aim, how: { kind: 'delete' }, exact: false, look: false })
     return invalidate(context, plans, 'max')
@@ -223,12 +188,10 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
     warmed: () => warmed,
     async run(plan, prefix) {
       const { trial, durationMs } = plan
+      const canWarm = isWarmed(plan)
       const history = emptyHistory()
       await contextOf(prefix)
       let over = false
-      const isRow = placeOf(plan).rest.length === 1 && !['tag', 'late-tag', 'list'].includes(plan.kind)
-      // A row of a tenant is warmed for it; other places of a model with tenants are none of its rows.
-      const canWarm = isRow && (trial % 3 === 0) === (placeOf(plan).tenant !== null)
       const warming = (async () => {
         while (!over && canWarm) {
           await warmOnce(plan, prefix)
@@ -239,7 +202,9 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
         for (let count = 0; count < 2; count++) {
           await pause(random() * durationMs * 0.15)
           const version = await options.truth.write(trial)
-          const { applied } = await run(plan, prefix, count)
+          // Keys carry tokens from then on.
+          const bumps = plan.kind === 'live-pattern' && count === 0
+          const { applied } = await run(bumps ? { trial, kind: 'bump-model' } : plan, prefix)
           const status = applied ? 'applied' : 'queued'
           history.invalidations.push({ trial, version, endMs: monotonicMs(), process: -1, status })
         }

@@ -12,7 +12,8 @@ import { aConfig, aNamespace } from '../resolved.ts'
 import { type History, joinHistories, monotonicMs } from './history.ts'
 import { deafen, type MutantName, mutateLane } from './mutants.ts'
 import { createNaiveCache, NAIVE_NAMES, type NaiveName } from './naive-cache.ts'
-import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, type Truth, UNHELD } from './trial.ts'
+import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, UNHELD } from './trial.ts'
+import { type OpenedTruth, openTruth } from './truth.ts'
 
 export interface OpenOptions {
   url: string
@@ -52,7 +53,7 @@ export interface Commands {
 
 const NAIVE: readonly string[] = NAIVE_NAMES
 let cache: (Tried & { close(): Promise<void> }) | null = null
-let truth: (Truth & { close(): void }) | null = null
+let truth: OpenedTruth | null = null
 let opened: OpenOptions
 const errors: string[] = []
 
@@ -88,7 +89,11 @@ function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
       openBus: name === 'deaf L1' ? deafen(open) : open,
       report: onError,
     }),
-    store: { ...servers, lane: async () => mutateLane(await store.lane(), name) },
+    store: {
+      ...servers,
+      settling: name === 'any primary' ? () => async () => 'settled' : () => store.settling(),
+      lane: async () => mutateLane(await store.lane(), name),
+    },
     clock: Date,
     random: Math.random,
     counters: { count: () => {}, group: () => ({ count: () => {} }) },
@@ -104,15 +109,6 @@ function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
       await kernel.close()
       await store.close()
     },
-  }
-}
-
-function openTruth(url: string): Truth & { close(): void } {
-  const redis = new Redis({ path: url.replace(/^unix:/, ''), enableAutoPipelining: true })
-  return {
-    read: async (trial) => Number((await redis.get(`${trial}`)) ?? 0),
-    write: (trial) => redis.incr(`${trial}`),
-    close: () => redis.disconnect(),
   }
 }
 

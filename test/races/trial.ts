@@ -19,7 +19,13 @@ export const KINDS = [
 ] as const
 /** By the command line only: a row, a list page by its row, a whole model, one entry of a subject, a namespace within a tenant. */
 export const OUTSIDE_KINDS = ['row', 'list', 'model', 'rest', 'tenant-namespace', 'live-pattern'] as const
-export type Kind = (typeof KINDS)[number] | (typeof OUTSIDE_KINDS)[number]
+/** By `version bump`; the others from outside are by `invalidate`. */
+export const BUMP_KINDS = ['bump-global', 'bump-namespace', 'bump-model', 'bump-tenant', 'bump-tenant-subject'] as const
+export type Kind = (typeof KINDS)[number] | (typeof OUTSIDE_KINDS)[number] | (typeof BUMP_KINDS)[number]
+
+export function isBump(kind: Kind): kind is (typeof BUMP_KINDS)[number] {
+  return (BUMP_KINDS as readonly string[]).includes(kind)
+}
 
 export interface Plan {
   trial: number
@@ -53,8 +59,8 @@ export const NAMESPACES = 30
 export const UNHELD = NAMESPACES - 1
 
 export function placeOf({ trial, kind }: Pick<Plan, 'trial' | 'kind'>): Place {
-  const tenant = kind.startsWith('tenant') || trial % 3 === 0 ? `t${trial}` : null
-  const isRow = kind === 'row' || kind === 'model' || trial % 2 === 0
+  const tenant = /^(bump-)?tenant/.test(kind) || trial % 3 === 0 ? `t${trial}` : null
+  const isRow = ['row', 'model', 'bump-model'].includes(kind) || trial % 2 === 0
   const rest = isRow ? [`${trial}`] : ['e', `${trial}`]
   return { namespace: `n${trial % NAMESPACES}`, subject: `s${trial}`, version: '1', tenant, rest }
 }
