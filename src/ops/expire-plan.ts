@@ -104,39 +104,30 @@ export async function planExpire(context: OperationContext, options: ExpireOptio
   }
 }
 
-/** Timers, and how long an answer waits to be read. */
-const SLACK_MS = 1_000
-
 /** Which keys a walk acts on: of those that are meant, those that the config says something of, and whose TTL is another than it is to be. */
 export function walkOf(
-  { config, clock }: Pick<OperationContext, 'config' | 'clock'>,
+  { config }: Pick<OperationContext, 'config'>,
   options: ExpireOptions,
   mode: ExpiryMode,
   seed: number,
 ): Required<Pick<SweepOptions, 'decide' | 'examine'>> {
   const meant = decideFor(options, config)
   const ttlOf = ttlOfKeys(options, config, seed)
-  const startedMs = clock.now()
   const decide: Decide = (key) => {
     const decision = meant(key)
     return decision === 'act' && options.expiry === null && ttlOf(key) === null ? 'pass' : decision
   }
-  const mayChange = (key: Buffer, pttl: Reply | undefined, again: boolean): boolean => {
+  const mayChange = (key: Buffer, pttl: Reply | undefined): boolean => {
     // What cannot be read is tried, and its failure told.
     if (typeof pttl !== 'number' || pttl === -1) return true
-    const ttlMs = ttlOf(key) ?? Number.POSITIVE_INFINITY
-    if (mode === 'set') {
-      // Given to it by this run, some time between its start and now.
-      const isDone = pttl <= ttlMs + SLACK_MS && pttl >= ttlMs - (clock.now() - startedMs) - SLACK_MS
-      return pttl !== -2 && !(again && isDone)
-    }
-    return mode === 'shorten' && pttl > ttlMs
+    if (mode === 'set') return pttl !== -2
+    return mode === 'shorten' && pttl > (ttlOf(key) ?? Number.POSITIVE_INFINITY)
   }
   return {
     decide,
     examine: {
       probe: (page, key) => page.add('PTTL', key),
-      keep: async (keys, replies, again = false) => keys.map((key, index) => mayChange(key, replies[index], again)),
+      keep: async (keys, replies) => keys.map((key, index) => mayChange(key, replies[index])),
     },
   }
 }

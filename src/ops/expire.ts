@@ -110,6 +110,7 @@ async function actionOf(
   const { mode } = plan
   return {
     many: false,
+    stays: true,
     add(page, [key]) {
       const ttlMs = ttlOf(key as Buffer)
       if (ttlMs === null)

@@ -1,6 +1,6 @@
 // What an invalidation does instead of deleting: makes entries stale, or has keys end at random over a time.
 import { lifetimeFields } from '../core/entry.ts'
-import { expireCommand, knowsExpiryFlags } from '../core/expiry.ts'
+import { expireCommand, keyedRandom, knowsExpiryFlags } from '../core/expiry.ts'
 import type { OperationContext } from './context.ts'
 import type { SweepAction } from './sweep.ts'
 
@@ -23,6 +23,7 @@ return 1`
 export function softenAction({ clock }: Pick<OperationContext, 'clock'>): SweepAction {
   return {
     many: false,
+    stays: true,
     add(page, [key]) {
       const nowMs = clock.now()
       page.add('EVAL', SOFTEN, 1, key as Buffer, lifetimeFields(0, nowMs).freshUntil, nowMs)
@@ -36,10 +37,13 @@ export async function spreadAction(
   overMs: number,
 ): Promise<SweepAction> {
   const flags = knowsExpiryFlags((await store.identity()).version)
+  // One draw for each key: whoever is met again does not end earlier for it.
+  const randomOf = keyedRandom(Math.floor(random() * 2 ** 32))
   return {
     many: false,
+    stays: true,
     add(page, [key]) {
-      const ttlMs = Math.max(1, Math.ceil(overMs * random()))
+      const ttlMs = Math.max(1, Math.ceil(overMs * randomOf(key as Buffer)))
       page.add(...expireCommand(key as Buffer, { ttlMs, mode: 'shorten', nowMs: clock.now(), flags }))
     },
   }

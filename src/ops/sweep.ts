@@ -5,8 +5,9 @@ import { asCachectlError, type CachectlError } from '../core/errors.ts'
 import type { Lane, Master, Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import type { Pace } from './pace.ts'
+import type { Refusal } from './refusals.ts'
 import { CALM_CALL_MS, scan } from './scan.ts'
-import { createSweeper, type Sweeper } from './sweeper.ts'
+import { Sweeper } from './sweeper.ts'
 
 export type { Pace } from './pace.ts'
 
@@ -14,6 +15,8 @@ export type { Pace } from './pace.ts'
 export interface SweepAction {
   /** one command of many keys, answered with how many it did (UNLINK); otherwise one command a key */
   readonly many: boolean
+  /** the key is still there when it is done, and may be met again: it counts once, whatever is lost on the way */
+  readonly stays?: boolean
   /** Adds exactly one command, for one key, or where `many` for all of these. */
   add(page: Page, keys: readonly Buffer[]): void
   /** What the reply to one key's command says; default: 1 done, 0 gone. Error replies never come here. */
@@ -29,8 +32,8 @@ export interface SweepOptions {
   examine?: {
     /** adds one command for each key, whose replies `keep` is given */
     probe?(page: Page, key: Buffer): void
-    /** False: passed after all. `again`: it is not the first walk, and what was done with keys in another one has been counted. */
-    keep(keys: readonly Buffer[], replies: readonly Reply[], again?: boolean): Promise<readonly boolean[]>
+    /** False: passed after all. */
+    keep(keys: readonly Buffer[], replies: readonly Reply[]): Promise<readonly boolean[]>
   }
   action: SweepAction
   pace: Pace
@@ -53,7 +56,7 @@ export interface Swept {
   /** what nobody knows though nothing failed; null: nothing */
   doubt: string | null
   /** error replies by their text, most frequent first */
-  problems: readonly { code: string; message: string; keys: number }[]
+  problems: readonly Refusal[]
 }
 
 /** Walks that find the keys moved to another master, or the connection lost, before they give up. */
@@ -63,7 +66,7 @@ const AGAIN_AFTER_MS = 250
 /** Walks all masters. Never rejects once it has begun: what stops it is in what it gives, with what was done until then. */
 export async function sweep(context: OperationContext, options: SweepOptions): Promise<Swept> {
   const { store, signal } = context
-  const sweeper = createSweeper(context, options)
+  const sweeper = new Sweeper(context, options)
   let failure: CachectlError | null = null
   let settled = false
   for (let walk = 0; walk < MOST_WALKS && !settled && !signal.aborted; walk++) {
@@ -71,7 +74,7 @@ export async function sweep(context: OperationContext, options: SweepOptions): P
     try {
       if (walk > 0) await sweeper.recover()
       const before = await store.layout()
-      await walkOnce(context, options, sweeper, walk > 0)
+      await walkOnce(context, options, sweeper)
       // A slot that has moved may have been passed by both its old and its new place.
       settled = (await store.layout()) === before && !sweeper.moved()
       failure = null
@@ -89,7 +92,7 @@ export async function sweepNamed(
   keys: AsyncIterable<readonly Buffer[]> | Iterable<readonly Buffer[]>,
   options: Omit<SweepOptions, 'decide' | 'examine' | 'match'>,
 ): Promise<Swept> {
-  const sweeper = createSweeper(context, options)
+  const sweeper = new Sweeper(context, options)
   let failure: CachectlError | null = null
   try {
     const lane = await context.store.lane()
@@ -114,12 +117,7 @@ export async function unlinkAction({ store }: Pick<OperationContext, 'store'>): 
   return { many: true, add: (page, keys) => page.add(command, ...keys) }
 }
 
-async function walkOnce(
-  context: OperationContext,
-  options: SweepOptions,
-  sweeper: Sweeper,
-  again: boolean,
-): Promise<void> {
+async function walkOnce(context: OperationContext, options: SweepOptions, sweeper: Sweeper): Promise<void> {
   const { store, signal } = context
   const { examine, decide } = options
   const masters = await store.masters()
@@ -140,7 +138,7 @@ async function walkOnce(
       ...(probe === undefined ? {} : { probe: (page: Page, key: Buffer) => probe(page, key) }),
     })
     for await (const { keys, replies, master } of pages) {
-      const kept = examine === undefined ? null : await examine.keep(keys, replies, again)
+      const kept = examine === undefined ? null : await examine.keep(keys, replies)
       const meant = kept === null ? keys : keys.filter((_, index) => kept[index])
       if (signal.aborted) sweeper.leave(meant.length)
       else {

@@ -1,69 +1,37 @@
 // Acts on pages of keys and keeps their account: what was done, gone, refused, and what nobody knows.
 import { type Account, emptyAccount } from '../core/account.ts'
-import { aclLine } from '../core/acl.ts'
-import { asCachectlError, CachectlError } from '../core/errors.ts'
-import { printable } from '../core/printable.ts'
+import { asCachectlError, type CachectlError } from '../core/errors.ts'
 import { isErrorReply } from '../core/reply.ts'
+import { formatCount } from '../core/units.ts'
 import type { ErrorReply, Lane, Reply } from '../ports.ts'
+import { runAction } from './action-page.ts'
 import type { OperationContext } from './context.ts'
+import { allKeys, recentKeys } from './met-keys.ts'
 import { createPacer } from './pace.ts'
+import { countRefusals } from './refusals.ts'
 import type { SweepOptions, Swept } from './sweep.ts'
 
-export interface Sweeper {
-  /** Sends what is to be done about these keys; waits only as the pace says, and for what was sent before. */
-  act(lane: Lane, keys: readonly Buffer[]): Promise<void>
-  /** not acted on */
-  leave(keys: number): void
-  protect(key: Buffer): void
-  /** Waits for what is under way. @throws CachectlError what it failed with */
-  settle(): Promise<void>
-  /** After a lost connection: keys that were sent and are still there are met again. */
-  recover(): Promise<void>
-  /** whether keys were elsewhere than on the master that named them, since it was asked last */
-  moved(): boolean
-  finish(settled: boolean, failure: CachectlError | null): Swept
-}
-
-/** Keys of one command: few enough for a call of well under a millisecond. */
-const KEYS_A_CALL = 64
 /** Keys of one page of commands, so that clients beside it get their turn. */
 const KEYS_A_PAGE = 512
-/** Keys that SCAN may name twice before they are deleted: those of the pages under way. */
-const KEYS_REMEMBERED = 8_192
 
 const REDIRECTED = new Set(['MOVED', 'ASK', 'TRYAGAIN', 'CLUSTERDOWN'])
-/** What no other key of the walk would fare better with. */
-const HOPELESS: Readonly<Record<string, 'REDIS_REFUSES_WRITES' | 'REDIS_ACL'>> = {
-  MISCONF: 'REDIS_REFUSES_WRITES',
-  READONLY: 'REDIS_REFUSES_WRITES',
-  OOM: 'REDIS_REFUSES_WRITES',
-  NOREPLICAS: 'REDIS_REFUSES_WRITES',
-  NOPERM: 'REDIS_ACL',
-}
 
 type ActOptions = Omit<SweepOptions, 'decide' | 'examine'>
 
-export function createSweeper(context: OperationContext, options: ActOptions): Sweeper {
-  return new RunningSweeper(context, options)
-}
-
-class RunningSweeper implements Sweeper {
+export class Sweeper {
   readonly #context: OperationContext
   readonly #options: ActOptions
   readonly #account: Account = emptyAccount()
-  readonly #problems = new Map<string, { code: string; message: string; keys: number }>()
+  readonly #refusals
   readonly #pacer
   readonly #startedMs = performance.now()
-  /** keys of late pages, which SCAN may name once more while they are being deleted */
-  #recent = new Set<string>()
-  #before = new Set<string>()
-  #spared = new Set<string>()
+  readonly #met
+  readonly #spared = allKeys()
   #underWay: Promise<void> | null = null
   /** sent on a connection that was lost */
   #lost: Buffer[] = []
   #redirected = 0
   #acted = 0
-  #refusal: CachectlError | null = null
   #clustered: boolean | null = null
   /** to wherever keys have moved */
   #routed: Lane | null = null
@@ -72,58 +40,83 @@ class RunningSweeper implements Sweeper {
     this.#context = context
     this.#options = options
     this.#pacer = createPacer(options.pace, context.store, context.signal)
+    this.#met = options.action.stays ? allKeys() : recentKeys()
+    this.#refusals = countRefusals(context.config?.prefix ?? null)
     context.emit({ event: 'start', task: options.task, unit: 'keys', total: options.expected })
   }
 
+  /** Sends what is to be done about these keys; waits only as the pace says, and for what was sent before. */
   async act(lane: Lane, named: readonly Buffer[]): Promise<void> {
-    const fresh = named.filter((key) => this.#isNew(key))
+    const fresh: Buffer[] = []
+    const again: Buffer[] = []
+    for (const key of named) (this.#met.meet(key) ? fresh : again).push(key)
     for (let start = 0; start < fresh.length; start += KEYS_A_PAGE) {
       const keys = fresh.slice(start, start + KEYS_A_PAGE)
       const room = Math.max(0, (this.#options.most ?? Number.POSITIVE_INFINITY) - this.#acted)
       const stop = this.#context.signal.aborted ? 0 : Math.min(room, keys.length)
       if (stop < keys.length) this.leave(keys.length - stop)
-      if (stop > 0) await this.#send(lane, keys.slice(0, stop))
+      if (stop > 0) await this.#send(lane, keys.slice(0, stop), this.#account)
     }
+    // It is counted. It is done again all the same: a server that took over may lack what the one before it was told.
+    if (this.#options.action.stays && again.length > 0 && !this.#context.signal.aborted)
+      await this.#send(lane, again, emptyAccount())
   }
 
+  /** not acted on */
   leave(keys: number): void {
     this.#account.matched += keys
     this.#account[this.#options.outdated ? 'outdated' : 'remaining'] += keys
   }
 
   protect(key: Buffer): void {
-    const text = key.toString('latin1')
-    if (this.#spared.has(text)) return
-    if (this.#spared.size < 1_000_000) this.#spared.add(text)
+    if (!this.#spared.meet(key)) return
     this.#account.matched++
     this.#account.protected++
   }
 
+  /** Waits for what is under way. @throws CachectlError what it failed with */
   async settle(): Promise<void> {
     const underWay = this.#underWay
     this.#underWay = null
     await underWay
   }
 
+  /** After a lost connection: keys that were sent and are still there are met again, or told. */
   async recover(): Promise<void> {
     await this.settle().catch(() => {})
-    this.#recent.clear()
-    this.#before.clear()
+    this.#met.nextWalk()
     const keys = this.#lost.splice(0)
     for (const [index, key] of keys.entries()) {
       try {
-        const there = (await this.#context.store.call('EXISTS', key)) === 1
-        this.#account.unknown--
-        if (there) {
-          this.#account.matched--
-          this.#acted--
-        } else this.#account.alreadyGone++
+        await this.#lookAgain(key)
       } catch (thrown) {
         this.#lost = keys.slice(index)
         throw thrown
       }
     }
     this.#forget()
+  }
+
+  /** What was sent and not answered: a key that is still there is met again; one that stays is told from what doing it once more changes. */
+  async #lookAgain(key: Buffer): Promise<void> {
+    const account = this.#account
+    const there = (await this.#context.store.call('EXISTS', key)) === 1
+    if (there && this.#options.action.stays) {
+      const reply = await this.#ask(key)
+      if (!isErrorReply(reply)) {
+        this.#met.settle(key)
+        // Nothing changed: it was done the first time, or by somebody else. So it stays unknown.
+        if (!this.#isDone(reply)) return
+        account.unknown--
+        account.deleted++
+        return
+      }
+    }
+    account.unknown--
+    if (there) {
+      account.matched--
+      this.#acted--
+    } else account.alreadyGone++
   }
 
   /** What was passed over is met again by the next walk. */
@@ -133,10 +126,11 @@ class RunningSweeper implements Sweeper {
       account.matched -= account[part]
       account[part] = 0
     }
-    this.#spared.clear()
-    this.#problems.clear()
+    this.#spared.nextWalk()
+    this.#refusals.clear()
   }
 
+  /** whether keys were elsewhere than on the master that named them, since it was asked last */
   moved(): boolean {
     const moved = this.#redirected > 0
     this.#redirected = 0
@@ -153,67 +147,65 @@ class RunningSweeper implements Sweeper {
       account,
       complete: settled && left === 0 && failure === null,
       stopped: signal.aborted ? asCachectlError(signal.reason) : failure,
-      doubt:
-        settled || failure !== null || signal.aborted
-          ? null
-          : 'keys went from server to server all the while, and some may have been passed over',
-      problems: [...this.#problems.values()].sort((a, b) => b.keys - a.keys),
+      doubt: failure !== null || signal.aborted ? null : this.#doubt(settled),
+      problems: this.#refusals.list(),
     }
   }
 
+  #doubt(settled: boolean): string | null {
+    const { unknown } = this.#account
+    if (!settled) return 'keys went from server to server all the while, and some may have been passed over'
+    if (unknown === 0) return null
+    return `the connection was lost with ${formatCount(unknown)} keys under way: they are as they were to be, and whether by this run is not known`
+  }
+
   /** One page is under way while the next is being decided upon. */
-  async #send(lane: Lane, keys: readonly Buffer[]): Promise<void> {
+  async #send(lane: Lane, keys: readonly Buffer[], account: Account): Promise<void> {
     await this.settle()
-    const sent = this.#run(lane, keys)
+    const sent = this.#run(lane, keys, account)
     // Awaited by `settle`; meanwhile something else may fail first.
     sent.catch(() => {})
     this.#underWay = sent
     if (this.#options.pace !== 'max') await this.settle()
   }
 
-  async #run(lane: Lane, keys: readonly Buffer[]): Promise<void> {
-    const { action } = this.#options
-    // In a Cluster the keys of one command must be of one slot.
+  async #run(lane: Lane, keys: readonly Buffer[], account: Account): Promise<void> {
     this.#clustered ??= (await this.#context.store.layout()) !== null
-    const size = !action.many || this.#clustered ? 1 : KEYS_A_CALL
-    const page = lane.page()
-    page.add('TIME')
-    for (let start = 0; start < keys.length; start += size) action.add(page, keys.slice(start, start + size))
-    page.add('TIME')
-    this.#account.matched += keys.length
-    this.#acted += keys.length
-    let replies: readonly Reply[]
+    account.matched += keys.length
+    if (account === this.#account) this.#acted += keys.length
+    let done: Awaited<ReturnType<typeof runAction>>
     try {
-      replies = await lane.run(page)
+      done = await runAction(lane, this.#options.action, keys, this.#clustered)
     } catch (thrown) {
-      this.#account.unknown += keys.length
-      this.#lost.push(...keys.map((key) => Buffer.from(key)))
+      this.#lose(keys, account)
       throw thrown
     }
     const elsewhere: Buffer[] = []
-    for (let start = 0, at = 1; start < keys.length; start += size, at++)
-      this.#count(replies[at] as Reply, keys.slice(start, start + size), elsewhere)
-    for (const key of elsewhere) await this.#redirect(key)
+    for (const { keys: some, reply } of done.answers) this.#count(reply, some, account, elsewhere)
+    for (const key of elsewhere) await this.#redirect(key, account)
     this.#context.emit({
       event: 'progress',
       task: this.#options.task,
       done: this.#acted,
       total: this.#options.expected,
     })
-    await this.#pacer.after(keys.length, spentMs(replies[0], replies.at(-1)))
-    if (this.#refusal !== null) throw this.#refusal
+    await this.#pacer.after(keys.length, done.busyMs)
+    const hopeless = this.#refusals.hopeless()
+    if (hopeless !== null) throw hopeless
   }
 
-  #count(reply: Reply, keys: readonly Buffer[], elsewhere: Buffer[]): void {
-    const account = this.#account
-    if (isErrorReply(reply)) {
-      if (REDIRECTED.has(reply.code)) elsewhere.push(...keys)
-      else this.#fail(reply, keys.length)
-    } else if (keys.length > 1) {
+  #count(reply: Reply, keys: readonly Buffer[], account: Account, elsewhere: Buffer[]): void {
+    if (isErrorReply(reply) && REDIRECTED.has(reply.code)) elsewhere.push(...keys)
+    else if (isErrorReply(reply)) this.#fail(reply, keys.length, account)
+    else if (keys.length > 1) {
       account.deleted += Number(reply)
       account.alreadyGone += keys.length - Number(reply)
-    } else if (this.#isDone(reply)) account.deleted++
-    else account.alreadyGone++
+    } else this.#countOne(reply, keys[0] as Buffer, account)
+  }
+
+  #countOne(reply: Reply, key: Buffer, account: Account): void {
+    account[this.#isDone(reply) ? 'deleted' : 'alreadyGone']++
+    if (account === this.#account) this.#met.settle(key)
   }
 
   #isDone(reply: Reply): boolean {
@@ -221,58 +213,36 @@ class RunningSweeper implements Sweeper {
     return action.outcome ? action.outcome(reply) === 'done' : Number(reply) > 0
   }
 
-  #fail(reply: ErrorReply, keys: number): void {
-    this.#account.failed += keys
-    const message = printable(reply.error)
-    const known = this.#problems.get(message)
-    if (known) known.keys += keys
-    else if (this.#problems.size < 100) this.#problems.set(message, { code: reply.code, message, keys })
-    const code = HOPELESS[reply.code]
-    if (code === undefined) return
-    const hint = hintFor(reply.code, this.#context.config?.prefix ?? null)
-    this.#refusal ??= new CachectlError(code, `the server refuses: ${message}`, hint === null ? {} : { hint })
+  #fail(reply: ErrorReply, keys: number, account: Account): void {
+    account.failed += keys
+    this.#refusals.add(reply, keys)
+  }
+
+  /** Sent, and not answered. */
+  #lose(keys: readonly Buffer[], account: Account): void {
+    account.unknown += keys.length
+    if (account === this.#account) this.#lost.push(...keys.map((key) => Buffer.from(key)))
   }
 
   /** The key has moved to another master since, or is a ghost of one that has. */
-  async #redirect(key: Buffer): Promise<void> {
+  async #redirect(key: Buffer, account: Account): Promise<void> {
     this.#redirected++
     try {
-      if (this.#routed === null || this.#routed.closed) this.#routed = await this.#context.store.lane()
-      const page = this.#routed.page()
-      this.#options.action.add(page, [key])
-      const [reply = null] = await this.#routed.run(page)
-      if (isErrorReply(reply)) this.#fail(reply, 1)
-      else if (this.#isDone(reply)) this.#account.deleted++
-      else this.#account.alreadyGone++
+      const reply = await this.#ask(key)
+      if (isErrorReply(reply)) this.#fail(reply, 1, account)
+      else this.#countOne(reply, key, account)
     } catch (thrown) {
-      this.#account.unknown++
-      this.#lost.push(Buffer.from(key))
+      this.#lose([key], account)
       throw thrown
     }
   }
 
-  #isNew(key: Buffer): boolean {
-    const text = key.toString('latin1')
-    if (this.#recent.has(text) || this.#before.has(text)) return false
-    if (this.#recent.size >= KEYS_REMEMBERED) {
-      this.#before = this.#recent
-      this.#recent = new Set()
-    }
-    this.#recent.add(text)
-    return true
+  /** The action on one key, wherever it is. */
+  async #ask(key: Buffer): Promise<Reply> {
+    if (this.#routed === null || this.#routed.closed) this.#routed = await this.#context.store.lane()
+    const page = this.#routed.page()
+    this.#options.action.add(page, [key])
+    const [reply = null] = await this.#routed.run(page)
+    return reply
   }
-}
-
-function hintFor(code: string, prefix: string | null): string | null {
-  if (code === 'READONLY') return 'this server is a replica: name its primary, or the Sentinels'
-  if (code === 'NOPERM' && prefix !== null)
-    return `a user that may: ${aclLine('incident', { prefix, foreign: [], mode: 'standalone' })}`
-  return null
-}
-
-/** Between two answers to TIME; null where it is refused. */
-function spentMs(before: Reply | undefined, after: Reply | undefined): number | null {
-  if (!Array.isArray(before) || !Array.isArray(after)) return null
-  const [from, to] = [before, after].map((time) => Number(time[0]) * 1000 + Number(time[1]) / 1000)
-  return Math.max(0, (to as number) - (from as number))
 }

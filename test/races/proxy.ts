@@ -8,6 +8,8 @@ export interface TestProxy {
   cut(): void
   /** Nothing passes until `heal`, and nobody is told. */
   hang(): void
+  /** What is sent arrives, and no answer comes back, on the connections that there are. */
+  mute(): void
   /** New connections lead to this socket from now on; those that there are end. */
   lead(socket: string): void
   heal(): void
@@ -51,6 +53,9 @@ export async function startProxy(path: string, target: string): Promise<TestProx
     hang() {
       state = 'hung'
       for (const socket of sockets) socket.unpipe().pause()
+    },
+    mute() {
+      for (const [near, far] of pairs) far.unpipe(near).pause()
     },
     lead(socket) {
       socketPath = socket.replace(/^unix:/, '')
