@@ -1,9 +1,10 @@
 // The command tree, the signals, the one catch, the exit code. Commands are imported when they run.
 import { createRequire } from 'node:module'
-import { type Argument, Command, CommanderError, Option } from 'commander'
+import { type Argument, Command, CommanderError } from 'commander'
 import { CachectlError, type ExitCode } from '../core/errors.ts'
 import { untilStopped } from '../ops/until-stopped.ts'
 import { action, examples } from './command.ts'
+import { declareDaily } from './declare/daily.ts'
 import { declareDoctor } from './declare/doctor.ts'
 import { declareEvict } from './declare/evict.ts'
 import { declareExpire } from './declare/expire.ts'
@@ -12,7 +13,7 @@ import { declareInvalidate } from './declare/invalidate.ts'
 import { declareLock } from './declare/lock.ts'
 import { declarePolicy } from './declare/policy.ts'
 import { declareVersion } from './declare/version.ts'
-import { addGlobalFlags, duration, instant, positiveInteger } from './flags.ts'
+import { addGlobalFlags } from './flags.ts'
 import type { Io } from './io.ts'
 import { createSession, type Session } from './session.ts'
 
@@ -27,43 +28,46 @@ const CARE = [declareEvict, declarePolicy, declareLock]
 /** Runs one command line (without node and script) and resolves with the exit code. Throws nothing, exits nothing. */
 export async function run(argv: readonly string[], io: Io): Promise<ExitCode> {
   const session = createSession(io, argv)
+  const asked: Asked = { command: 'cachectl' }
   const stopListening = io.onSignal((signal) => session.interrupt(signal))
   io.onUncaught((thrown) => session.uncaught(thrown))
   try {
-    await untilStopped(runCommand(argv, session), session.signal, STOP_WITHIN_MS)
+    await untilStopped(runCommand(argv, session, asked), session.signal, STOP_WITHIN_MS)
     return await session.finish()
   } catch (thrown) {
-    return await session.fail(thrown instanceof CommanderError ? usageError(thrown) : thrown, argv)
+    return await session.fail(thrown instanceof CommanderError ? usageError(thrown, asked) : thrown, argv)
   } finally {
     await session.close()
     stopListening()
   }
 }
 
-async function runCommand(argv: readonly string[], session: Session): Promise<void> {
+/** Which command's help is worth reading where the line cannot be parsed; the program itself until one is known. */
+interface Asked {
+  command: string
+}
+
+async function runCommand(argv: readonly string[], session: Session, asked: Asked): Promise<void> {
   const program = createProgram(session)
+  const remember = (_: Command, sub: Command) => {
+    asked.command += ` ${sub.name()}`
+  }
+  for (const command of [program, ...program.commands]) command.hook('preSubcommand', remember)
   await program.parseAsync(await session.withTenantLabel(argv, knownFlags(program)), { from: 'user' })
 }
 
 /** null: help or version was asked for and printed */
-function usageError(error: CommanderError): CachectlError | null {
-  if (error.exitCode === 0) return null
+function usageError({ code, exitCode, message: text }: CommanderError, { command }: Asked): CachectlError | null {
+  if (exitCode === 0) return null
   // Nothing was asked for, so nothing was done; commander has the help.
-  if (error.code === 'commander.help') return new CachectlError('USAGE', 'no command was given')
-  const message = error.message.replace(/^error: /, '')
-  const [first = '', ...rest] = message.split('\n')
-  return new CachectlError(
-    'USAGE',
-    first,
-    rest.length > 0
-      ? {
-          hint: rest
-            .join(' ')
-            .trim()
-            .replace(/^\(|\)$/g, ''),
-        }
-      : {},
-  )
+  if (code === 'commander.help')
+    return new CachectlError('USAGE', 'no command was given', { hint: `one of those above: ${command} <command>` })
+  const [first = '', ...rest] = text.replace(/^error: /, '').split('\n')
+  const meant = rest
+    .join(' ')
+    .trim()
+    .replace(/^\(|\)$/g, '')
+  return new CachectlError('USAGE', first, { hint: meant || `run \`${command} --help\`` })
 }
 
 export function createProgram(session: Session): Command {
@@ -88,7 +92,8 @@ export function createProgram(session: Session): Command {
     .exitOverride()
     .addHelpCommand(new Command('help').argument('[command]').description('help of a command').helpGroup(GROUPS.setup))
   addGlobalFlags(program)
-  addDaily(program, session)
+  program.commandsGroup(GROUPS.daily)
+  declareDaily(program, session)
   program.commandsGroup(GROUPS.incident)
   for (const declare of INCIDENT) declare(program, session)
   program.commandsGroup(GROUPS.care)
@@ -96,100 +101,6 @@ export function createProgram(session: Session): Command {
   addSetup(program, session)
   program.addHelpText('after', '\nExit codes and the environment: see the README. Start with `cachectl init`.')
   return program
-}
-
-function addDaily(program: Command, session: Session): void {
-  program.commandsGroup(GROUPS.daily)
-  program
-    .command('warm [target...]')
-    .description('load what the models declare into Redis')
-    .addHelpText(
-      'before',
-      examples(
-        'cachectl warm',
-        'cachectl warm product --strategy recent --limit 1000',
-        'cachectl warm product:42 --refresh',
-      ),
-    )
-    .addOption(new Option('--strategy <name>', 'which rows').choices(['all', 'recent', 'popular', 'ids']))
-    .option('--ids <list>', 'these ids: 1,2,3, a file with one a line, or - for standard input')
-    .option('--critical', 'the models marked critical')
-    .option('--missing', 'load only what is absent')
-    .option('--refresh', 'reload what is present too, never over a newer or invalidated entry')
-    .option('--limit <n>', 'at most this many rows a model', positiveInteger)
-    .option('--since <time>', 'rows changed since then: 24h, or 2026-11-21T03:00:00Z', instant)
-    .option('--concurrency <n>', 'pages under way at once', positiveInteger, 4)
-    .option('--batch <n>', 'rows a page', positiveInteger, 500)
-    .option('--rate <n>', 'at most this many rows a second', positiveInteger)
-    .addOption(
-      new Option('--if-locked <what>', 'when another run warms the same model')
-        .choices(['fail', 'skip', 'wait'])
-        .default('fail'),
-    )
-    .option('-n, --dry-run', 'say what would be loaded; write nothing')
-    .action(action(session, async () => (await import('./commands/warm.ts')).warmCommand))
-  program
-    .command('stats [target...]')
-    .description('what is cached, by namespace and model, and how healthy it is')
-    .addHelpText(
-      'before',
-      examples(
-        'cachectl stats',
-        'cachectl stats --by tenant --top 5',
-        'cachectl stats --redis redis://127.0.0.1:6379 --json',
-      ),
-    )
-    .addOption(
-      new Option('--by <what>', 'group by').choices(['namespace', 'model', 'tenant', 'version', 'pattern', 'type']),
-    )
-    .option('--full', 'count every key, however many there are')
-    .option('--sample <n>', 'estimate from this many keys, with intervals', positiveInteger)
-    .option('--top <n>', 'groups shown; the rest are summed in one line', positiveInteger, 20)
-    .option('--largest <n>', 'also list the largest keys', positiveInteger)
-    .option('--age', 'read ages even where that touches LRU')
-    .option('--replica', 'count on a replica that is in step, where there is one')
-    .option('--interval <duration>', 'also the hit rate over this time from now', duration)
-    .action(action(session, async () => (await import('./commands/stats.ts')).statsCommand))
-  program
-    .command('keys <target>')
-    .description('the keys of a target, as they are found')
-    .addHelpText(
-      'before',
-      examples(
-        'cachectl keys product',
-        'cachectl keys pattern:shop:v1:list:*',
-        'cachectl keys all -o ndjson | jq .key',
-      ),
-    )
-    .option('--limit <n>', 'at most this many keys', positiveInteger)
-    .option('--age', 'with the age of each entry; touches LRU where the server cannot avoid it')
-    .option('--replica', 'read from a replica that is in step, where there is one')
-    .action(action(session, async () => (await import('./commands/keys.ts')).keysCommand))
-  program
-    .command('get <key>')
-    .description('the value of a key, decoded; what is known of it goes to stderr')
-    .addHelpText(
-      'before',
-      examples(
-        'cachectl get shop:v1:detail:product:42',
-        "cachectl get 'session:3f2a' --redis redis://127.0.0.1:6379",
-        'cachectl get shop:v1:detail:product:42 --raw | xxd',
-      ),
-    )
-    .option('--raw', 'the bytes as they are in Redis')
-    .action(action(session, async () => (await import('./commands/get.ts')).getCommand))
-  program
-    .command('why <key>')
-    .description('whether a key is there, what it says of itself, and what a read would do now')
-    .addHelpText(
-      'before',
-      examples(
-        'cachectl why shop:v1:detail:product:42',
-        'cachectl why shop:v1:list:product:all:page_1:size_20',
-        'cachectl why shop:v1:detail:product:42 --json',
-      ),
-    )
-    .action(action(session, async () => (await import('./commands/why.ts')).whyCommand))
 }
 
 function addSetup(program: Command, session: Session): void {

@@ -8,12 +8,12 @@ import { untilStopped } from '../ops/until-stopped.ts'
 import type { Emit } from '../ports.ts'
 import type { GlobalFlags } from './flags.ts'
 import { createOutput, type Io, type Output } from './io.ts'
+import { type ErrorFlags, flagsOf, flagValue } from './unparsed-flags.ts'
 
 const UNCAUGHT_HINT =
   "a client that the config opened may have failed by itself: listen to its errors, e.g. pool.on('error', () => {})"
 
 type ConfigFlags = Pick<GlobalFlags, 'config' | 'redis'>
-type ErrorFlags = Pick<GlobalFlags, 'json' | 'output' | 'quiet' | 'verbose'>
 
 export interface Session {
   io: Io
@@ -100,16 +100,20 @@ export function createSession(io: Io, argv: readonly string[] = []): Session {
     async context(given) {
       const config = await session.config(given)
       const { openContext } = await import('../ops/context.ts')
-      const context = await openContext({
-        loaded: config,
-        emit: (event) => session.emit(event),
-        signal: aborter.signal,
-        stateDir: stateDir(io.env),
-      })
-      closers.push(() => context.close())
-      // Nothing was done yet that would have to be reported: a server that does not answer holds nobody up.
-      await untilStopped(context.store.identity(), aborter.signal, 0)
-      return context
+      try {
+        const context = await openContext({
+          loaded: config,
+          emit: (event) => session.emit(event),
+          signal: aborter.signal,
+          stateDir: stateDir(io.env),
+        })
+        closers.push(() => context.close())
+        // Nothing was done yet that would have to be reported: a server that does not answer holds nobody up.
+        await untilStopped(context.store.identity(), aborter.signal, 0)
+        return context
+      } catch (thrown) {
+        throw withOrigin(thrown, config.redis?.from)
+      }
     },
     note(text) {
       if (!flags?.quiet) void err.write(`${text}\n`)
@@ -197,6 +201,15 @@ async function loadConfig(io: Io, given: ConfigFlags): Promise<LoadedConfig> {
   return loadConfig(loadOptions(io, given))
 }
 
+/** A server that cannot be used may be the wrong one: who named it is said. */
+function withOrigin(thrown: unknown, from: string | undefined): unknown {
+  const error = asCachectlError(thrown)
+  const { code, message, hint, cause, exitCode } = error
+  const isOfServer = exitCode === EXIT.unreachable || exitCode === EXIT.denied || code === 'REDIS_URL_INVALID'
+  if (from === undefined || !isOfServer) return error
+  return new CachectlError(code, message, { hint: `${hint} (the URL is from ${from})`, cause })
+}
+
 /** By the XDG Base Directory Specification, which ignores relative paths. */
 function stateDir({ XDG_STATE_HOME: state, HOME: home }: Io['env']): string | null {
   if (state?.startsWith('/')) return `${state}/cachectl`
@@ -215,25 +228,4 @@ function loadOptions(io: Io, given: ConfigFlags): LoadOptions {
 /** Escaped line by line: our own messages may have several. */
 function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n')
-}
-
-/** Flags of a command line that could not be parsed, as far as they matter for how its error is told. */
-function flagsOf(argv: readonly string[]): ErrorFlags {
-  const output = flagValue(argv, '-o', '--output')
-  return {
-    json: argv.includes('--json'),
-    output: output === 'json' || output === 'ndjson' ? output : 'table',
-    quiet: argv.includes('-q') || argv.includes('--quiet'),
-    verbose: argv.includes('-v') || argv.includes('--verbose'),
-  }
-}
-
-function flagValue(argv: readonly string[], ...names: string[]): string | undefined {
-  for (const [index, word] of argv.entries()) {
-    for (const name of names) {
-      if (word === name) return argv[index + 1]
-      if (word.startsWith(`${name}=`)) return word.slice(name.length + 1)
-    }
-  }
-  return undefined
 }

@@ -26,6 +26,9 @@ export default defineConfig({
     detail: { ttl: '1h', budget: { maxKeys: 50_000, maxMemory: '64mb', policy: 'lru' } },
     list: { ttl: '5m' },
     count: { ttl: '1m' },
+    // For what is no row: values, functions and pages that the application caches by itself.
+    stats: { ttl: '1m' },
+    user_data: { ttl: '1h' },
   },
 
   models: {

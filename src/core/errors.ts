@@ -55,7 +55,7 @@ const ERRORS = {
   CONFIG_LOAD: { exit: EXIT.usage, hint: 'mend the file, or compile it to JavaScript and name that with --config' },
   REDIS_URL_UNSET: {
     exit: EXIT.usage,
-    hint: 'set the variable that the config reads; note that cron does not read your shell profile',
+    hint: 'set the variable that the config reads (cron does not read your shell profile), or name one: --redis redis://127.0.0.1:6379',
   },
   REDIS_URL_INVALID: {
     exit: EXIT.usage,

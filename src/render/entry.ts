@@ -1,6 +1,7 @@
 // The report of `get` for people, and what `why` says of an entry in the same words.
 import type { ChalkInstance } from 'chalk'
 import { printable, safeJson } from '../core/printable.ts'
+import { shellWord } from '../core/shell-word.ts'
 import { formatBytes, formatDuration } from '../core/units.ts'
 import type { AboutEntry, GetReport } from '../ops/get.ts'
 
@@ -11,7 +12,7 @@ export function renderValue({ value }: GetReport): string {
 
 /** What is known about it, for stderr. */
 export function renderAbout({ key, about }: GetReport, paint: ChalkInstance): string {
-  if (about === null) return `${key}: there is no such key; \`cachectl why\` says what is there in its place\n`
+  if (about === null) return `${key}: there is no such key\n  next: cachectl why ${shellWord(key)}\n`
   const { type, format, ttlMs, bytes, entry, notes } = about
   const facts = [
     type === format ? type : `${printable(type)}, ${format}`,

@@ -59,8 +59,15 @@ function verdict({ totals, ok, dryRun, durationMs, models, problems }: WarmRepor
   if (dryRun) return `Dry run: ${formatCount(totals.selected)} rows selected in ${took}; nothing was written.`
   if (models.length === 0) return 'Nothing to warm: no model has a warm block. Name one: cachectl warm <model>'
   const absent = totals.skipped.absent > 0 ? ` ${formatCount(totals.skipped.absent)} ids have no row.` : ''
-  const done = `${formatCount(totals.written)} of ${formatCount(totals.selected)} entries written in ${took}.${absent}`
+  const done = `${formatCount(totals.written)} of ${formatCount(totals.selected)} entries written in ${took}${restText(totals)}.${absent}`
   if (ok) return `${paint.green('✓')} ${done}`
   const failed = totals.failed > 0 ? ` ${formatCount(totals.failed)} rows failed.` : ''
   return `${paint.yellow('!')} Not complete: ${done}${failed}${problems.length === 0 ? ' See the rows above.' : ''}`
+}
+
+/** `; the others were there already`: nothing written is no failure. Empty where some were left out for another reason, which has a column. */
+function restText({ selected, written, skipped }: WarmCounts): string {
+  const there = skipped.present + skipped.newer
+  if (there === 0 || written + there !== selected) return ''
+  return written === 0 ? '; all were there already' : '; the others were there already'
 }

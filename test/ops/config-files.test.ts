@@ -34,7 +34,7 @@ describe('init', () => {
       problems: [],
       notes: [expect.objectContaining({ path: 'redis' })],
       models: 1,
-      namespaces: 3,
+      namespaces: 5,
       notWarmed: [],
     })
   })

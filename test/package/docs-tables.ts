@@ -66,7 +66,9 @@ function flagTable(command: Command): string {
   const rows = command.options.map((option) => {
     const choices = option.argChoices ? ` (${option.argChoices.join(', ')})` : ''
     const byDefault =
-      option.defaultValue === undefined || option.defaultValue === true ? '' : ` Default: ${option.defaultValue}.`
+      option.defaultValue === undefined || option.defaultValue === true
+        ? ''
+        : ` Default: ${option.defaultValueDescription ?? option.defaultValue}.`
     return [`\`${option.flags}\``, `${option.description}${choices}.${byDefault}`]
   })
   return rows.length === 0 ? '' : table(['flag', 'meaning'], rows)

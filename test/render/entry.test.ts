@@ -45,7 +45,7 @@ it('a value is JSON, its envelope a line beside it', () => {
     'k\\x1B  string, entry · TTL 1 m · 2.9 KB\njson, 2 KB · written 1 m ago by cli · stale since 5 s · grace 5 m · took 12 ms to load · source version 7 · tags user:7, \\x1B · shows rows of category\nnote: n\n',
   )
   expect(renderAbout({ ...report, found: false, about: null }, paint)).toBe(
-    'k\\x1B: there is no such key; `cachectl why` says what is there in its place\n',
+    "k\\x1B: there is no such key\n  next: cachectl why 'k\\x1B'\n",
   )
 })
 

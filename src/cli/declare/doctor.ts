@@ -1,5 +1,5 @@
 // Declares `doctor`.
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { action, examples } from '../command.ts'
 import { duration } from '../flags.ts'
 import type { Session } from '../session.ts'
@@ -15,7 +15,11 @@ export function declareDoctor(program: Command, session: Session): void {
       examples('cachectl doctor', 'cachectl doctor --full --source', "cachectl doctor --json | jq '.findings[].id'"),
     )
     .option('--full', 'look at every key, however long it takes')
-    .option('--within <duration>', 'otherwise look at keys for this long', duration, 5_000)
+    .addOption(
+      new Option('--within <duration>', 'otherwise look at keys for this long')
+        .argParser(duration)
+        .default(5_000, '5s'),
+    )
     .option('--source', 'also compare sampled entries with their rows; reads the sources')
     .option('--touch', 'read sampled entries even where that makes them look used (before Redis 7.2)')
     .action(action(session, async () => (await import('../commands/doctor.ts')).doctorCommand, { tenants: false }))
