@@ -22,6 +22,8 @@ export interface EvictReport extends Omit<ReportBase, 'dryRun'>, Account {
   /** null: there was nothing to do, or nothing was done */
   journal: JournalPlace | null
   problems: { code: string; message: string; hint: string }[]
+  /** why it may be incomplete though nothing failed; null: there is no such reason */
+  doubt: string | null
   notes: string[]
 }
 
@@ -91,7 +93,7 @@ export function reportOf(
   { config }: OperationContext,
   plan: EvictPlan,
   outcomes: readonly Outcome[],
-  journal: JournalPlace | null,
+  { journal, doubt }: Pick<EvictReport, 'journal' | 'doubt'>,
 ): EvictReport {
   const account = addAccounts(outcomes.map((outcome) => outcome.account))
   account.matched += plan.protected
@@ -99,7 +101,8 @@ export function reportOf(
   const rows = outcomes.map(({ row }) => row)
   const stopped = outcomes.find((outcome) => outcome.stopped !== null)?.stopped ?? null
   const over = rows.some((row) => row.over)
-  const unfinished = plan.moved || account.failed + account.unknown > 0 || (over && plan.mode === 'evict')
+  const unfinished =
+    plan.moved || doubt !== null || account.failed + account.unknown > 0 || (over && plan.mode === 'evict')
   const head = plan.head(stopped === null && (!unfinished || plan.mode !== 'evict'))
   const exitCode = exitOf(plan, stopped, over, unfinished)
   return {
@@ -115,6 +118,7 @@ export function reportOf(
     bytes: rows.reduce((sum, { evicted }) => sum + evicted.bytes, 0),
     journal,
     problems: problemsOf(outcomes, stopped),
+    doubt,
     notes: notesOf(plan, rows),
   }
 }

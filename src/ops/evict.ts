@@ -8,6 +8,7 @@ import { type EvictPlan, excessOf, lineOf, type Occupied, type PlannedQuota } fr
 import type { Quota } from './evict-quotas.ts'
 import { type EvictReport, type Outcome, reportOf, rowOf, untouched } from './evict-report.ts'
 import { isMet, type Need, victims } from './evict-victims.ts'
+import { watchHandover } from './handover.ts'
 import { beginJournal } from './journal.ts'
 import { type Pace, type SweepAction, sweepNamed, unlinkAction } from './sweep.ts'
 
@@ -25,6 +26,7 @@ export async function executeEvict(
   if (plan.mode !== 'evict' || plan.total.keys === 0) return reportPlan(context, plan)
   const action = await unlinkAction(context)
   const over = plan.quotas.filter(({ line }) => line !== null)
+  const handover = await watchHandover(context.store)
   const journal = await beginJournal(context, {
     verb: 'evict',
     what: over.map(({ quota }) => quota.target),
@@ -35,7 +37,11 @@ export async function executeEvict(
     if (outcomes.some(({ stopped }) => stopped !== null)) outcomes.push(untouched(planned))
     else outcomes.push(await evictQuota(context, plan, planned, outcomes, { pace, action }))
   }
-  const report = reportOf(context, plan, outcomes, journal.place())
+  const went = outcomes.every(({ stopped }) => stopped === null)
+  const report = reportOf(context, plan, outcomes, {
+    journal: journal.place(),
+    doubt: went ? await handover.doubt() : null,
+  })
   const { ok, complete, exitCode, deleted, remaining, failed } = report
   await journal.end({ ok, complete, exitCode, counts: { deleted, remaining, failed, bytes: report.bytes } })
   return { ...report, journal: journal.place() }
@@ -43,7 +49,7 @@ export async function executeEvict(
 
 /** Of a dry run, a check, and where there is nothing to do. */
 export function reportPlan(context: OperationContext, plan: EvictPlan): EvictReport {
-  return reportOf(context, plan, plan.quotas.map(untouched), null)
+  return reportOf(context, plan, plan.quotas.map(untouched), { journal: null, doubt: null })
 }
 
 async function evictQuota(

@@ -4,6 +4,7 @@ import { CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts
 import { expireCommand, expiryOutcome, knowsExpiryFlags } from '../core/expiry.ts'
 import type { OperationContext } from './context.ts'
 import { type ExpirePlan, rangeText, ttlOfKeys, walkOf } from './expire-plan.ts'
+import { watchHandover } from './handover.ts'
 import { aimedAt, beginJournal, type JournalPlace } from './journal.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
 import { type SweepAction, type Swept, sweep } from './sweep.ts'
@@ -28,6 +29,8 @@ export interface ExpireReport extends Omit<ReportBase, 'dryRun'>, Omit<Account, 
   problems: { code: string; message: string; keys: number }[]
   /** why it ended before its end; null where it did not */
   stopped: { code: string; message: string; hint: string } | null
+  /** why it may be incomplete though nothing failed; null: there is no such reason */
+  doubt: string | null
   exitCode: ExitCode
 }
 
@@ -53,6 +56,7 @@ export async function dryRunExpire(context: OperationContext, plan: ExpirePlan):
     journal: 'none',
     problems: [],
     stopped: null,
+    doubt: null,
     exitCode: EXIT.done,
   }
 }
@@ -63,6 +67,7 @@ export async function executeExpire(context: OperationContext, plan: ExpirePlan)
   const report = await beginReport(context)
   const lengthened = { fresh: 0, stale: 0 }
   const action = await actionOf(context, plan, lengthened)
+  const handover = await watchHandover(context.store)
   const journal = await beginJournal(context, { verb: 'expire', what: whatOf(plan), frees: true })
   const swept = await sweep(context, {
     ...walkOf(context, options, plan.mode, plan.seed),
@@ -72,26 +77,29 @@ export async function executeExpire(context: OperationContext, plan: ExpirePlan)
     expected: preview.method === 'full' ? preview.keys : null,
   })
   const { deleted: changed, ...account } = swept.account
-  const exitCode = exitCodeOf(swept)
+  const doubt = swept.complete ? await handover.doubt() : swept.doubt
+  const complete = swept.complete && doubt === null
+  const exitCode = exitCodeOf({ ...swept, complete })
   await journal.end({
     ok: exitCode === EXIT.done,
-    complete: swept.complete,
+    complete,
     exitCode,
     counts: { ...account, changed, lengthenedFresh: lengthened.fresh, lengthenedStale: lengthened.stale },
   })
   return {
     command: 'expire',
-    ...report(swept.complete),
+    ...report(complete),
     ok: exitCode === EXIT.done,
     ...shared(plan),
     dryRun: false,
-    applied: swept.complete,
+    applied: complete,
     ...account,
     changed,
     lengthened,
     journal: journal.place(),
     problems: [...swept.problems],
     stopped: swept.stopped === null ? null : told(swept.stopped),
+    doubt,
     exitCode,
   }
 }

@@ -218,3 +218,9 @@ export async function largestGroups(context: OperationContext): Promise<{ group:
   const { groups } = await preview(context, { decide: () => 'act', exact: false })
   return groups.slice(0, 3)
 }
+
+/** What copies in memory are dropped by: the pattern where there is just one, all of them otherwise. */
+export function patternOf({ targets }: InvalidateOptions): string {
+  const [target] = targets
+  return targets.length === 1 && target?.kind === 'pattern' ? target.pattern : '*'
+}

@@ -9,13 +9,13 @@ import { type Changer, openChanger, TOLD_WITHIN_MS } from './apply-change.ts'
 import { decideFor } from './changes.ts'
 import type { OpenedContext } from './context.ts'
 import { examineDead } from './dead-keys.ts'
-import type { InvalidateOptions, InvalidatePlan } from './invalidate-plan.ts'
+import { watchHandover } from './handover.ts'
+import { type InvalidatePlan, patternOf } from './invalidate-plan.ts'
 import { type Done, type InvalidateReport, invalidateReport } from './invalidate-report.ts'
 import { aimedAt, beginJournal } from './journal.ts'
 import type { Pace } from './pace.ts'
-import { areInStep, countReplicas, type Replicas } from './replicas-in-step.ts'
 import { beginReport } from './report-base.ts'
-import { softenAction, spreadAction } from './soften.ts'
+import { soften } from './soften.ts'
 import { type SweepAction, type SweepOptions, type Swept, sweep, sweepNamed, unlinkAction } from './sweep.ts'
 import { untilStopped } from './until-stopped.ts'
 
@@ -46,12 +46,12 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   try {
     // Whoever stopped it by now meant that nothing be done.
     context.signal.throwIfAborted()
-    const before = await serversOf(context)
+    const handover = await watchHandover(context.store)
     const done: Done =
       options.how.kind === 'delete'
         ? await deleteKeys(context, changer, plan, pace)
         : await soften(context, changer, plan, pace)
-    done.doubt = done.complete ? await doubtAbout(context, before) : null
+    done.doubt = done.complete ? await handover.doubt() : null
     if (done.doubt !== null) done.complete = done.applied = false
     const { deleted } = done.account
     const found = plan.preview
@@ -70,23 +70,6 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
   } finally {
     await changer?.close()
   }
-}
-
-async function serversOf({ store }: OpenedContext): Promise<{ history: string | null; replicas: Replicas }> {
-  return { history: await store.history(), replicas: await countReplicas(store) }
-}
-
-/** What was not passed on to a server that takes over is lost. Null: none has. */
-async function doubtAbout(
-  { store }: OpenedContext,
-  before: Awaited<ReturnType<typeof serversOf>>,
-): Promise<string | null> {
-  const inStep = await areInStep(store, before.replicas).catch(() => false)
-  if (!inStep) return 'a replica left meanwhile without having all of it, and may be the next primary'
-  const now = await store.history().catch(() => 'unknown')
-  const known = new Set(before.history?.split(' '))
-  if (before.history === null || (now ?? 'unknown').split(' ').every((id) => known.has(id))) return null
-  return 'another server took over meanwhile (a failover or a restart), and may lack what was done before'
 }
 
 async function deleteKeys(
@@ -228,51 +211,6 @@ function examineSwept(
       return keys.map((key, index) => isWalked(key) === 'act' || (kept[index] ?? false))
     },
   }
-}
-
-async function soften(
-  context: OpenedContext,
-  changer: Changer | null,
-  plan: InvalidatePlan,
-  pace: Pace,
-): Promise<Done> {
-  const { how } = plan.options
-  const action = how.kind === 'spread' ? await spreadAction(context, how.overMs) : softenAction(context)
-  const swept = await sweep(context, {
-    decide: plan.decide,
-    action,
-    pace,
-    task: how.kind === 'spread' ? 'spreading' : 'softening',
-    expected: plan.preview?.keys ?? null,
-  })
-  const pattern = { keys: [], stamps: [], bumped: false, pattern: patternOf(plan.options) }
-  const silent = changer === null || swept.account.deleted === 0
-  let failure: CachectlError | null = null
-  const acknowledged = silent
-    ? null
-    : await untilStopped(changer.announce(pattern), context.signal, TOLD_WITHIN_MS).catch((thrown: unknown) => {
-        failure = asCachectlError(thrown)
-        return null
-      })
-  const longestMs =
-    how.kind === 'spread'
-      ? how.overMs
-      : Math.max(0, ...Object.values(context.config?.namespaces ?? {}).map(({ graceMs }) => graceMs))
-  return {
-    account: swept.account,
-    complete: swept.complete,
-    applied: false,
-    acknowledged,
-    staleUntil: new Date(context.clock.now() + longestMs).toISOString(),
-    swept: [swept],
-    failure,
-  }
-}
-
-/** What copies in memory are dropped by: the pattern where there is just one, all of them otherwise. */
-function patternOf({ targets }: InvalidateOptions): string {
-  const [target] = targets
-  return targets.length === 1 && target?.kind === 'pattern' ? target.pattern : '*'
 }
 
 function merge(

@@ -1,8 +1,14 @@
 // What an invalidation does instead of deleting: makes entries stale, or has keys end at random over a time.
 import { lifetimeFields } from '../core/entry.ts'
+import { asCachectlError, type CachectlError } from '../core/errors.ts'
 import { expireCommand, keyedRandom, knowsExpiryFlags } from '../core/expiry.ts'
-import type { OperationContext } from './context.ts'
-import type { SweepAction } from './sweep.ts'
+import { type Changer, TOLD_WITHIN_MS } from './apply-change.ts'
+import type { OpenedContext, OperationContext } from './context.ts'
+import { type InvalidatePlan, patternOf } from './invalidate-plan.ts'
+import type { Done } from './invalidate-report.ts'
+import type { Pace } from './pace.ts'
+import { type SweepAction, sweep } from './sweep.ts'
+import { untilStopped } from './until-stopped.ts'
 
 /**
  * A fresh entry is stale from now on, and ends with its grace; one without grace is deleted; a key of another form is answered with an error.
@@ -46,5 +52,45 @@ export async function spreadAction(
       const ttlMs = Math.max(1, Math.ceil(overMs * randomOf(key as Buffer)))
       page.add(...expireCommand(key as Buffer, { ttlMs, mode: 'shorten', nowMs: clock.now(), flags }))
     },
+  }
+}
+
+/** Never rejects once it has begun. */
+export async function soften(
+  context: OpenedContext,
+  changer: Changer | null,
+  plan: InvalidatePlan,
+  pace: Pace,
+): Promise<Done> {
+  const { how } = plan.options
+  const action = how.kind === 'spread' ? await spreadAction(context, how.overMs) : softenAction(context)
+  const swept = await sweep(context, {
+    decide: plan.decide,
+    action,
+    pace,
+    task: how.kind === 'spread' ? 'spreading' : 'softening',
+    expected: plan.preview?.keys ?? null,
+  })
+  const pattern = { keys: [], stamps: [], bumped: false, pattern: patternOf(plan.options) }
+  const silent = changer === null || swept.account.deleted === 0
+  let failure: CachectlError | null = null
+  const acknowledged = silent
+    ? null
+    : await untilStopped(changer.announce(pattern), context.signal, TOLD_WITHIN_MS).catch((thrown: unknown) => {
+        failure = asCachectlError(thrown)
+        return null
+      })
+  const longestMs =
+    how.kind === 'spread'
+      ? how.overMs
+      : Math.max(0, ...Object.values(context.config?.namespaces ?? {}).map(({ graceMs }) => graceMs))
+  return {
+    account: swept.account,
+    complete: swept.complete,
+    applied: false,
+    acknowledged,
+    staleUntil: new Date(context.clock.now() + longestMs).toISOString(),
+    swept: [swept],
+    failure,
   }
 }

@@ -4,9 +4,11 @@ import type { Applied } from '../cache/invalidating.ts'
 import type { Change } from '../cache/kernel.ts'
 import { type Account, emptyAccount } from '../core/account.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
+import { scopeField } from '../core/key.ts'
 import { printable } from '../core/printable.ts'
 import { type Changer, openChanger, TOLD_WITHIN_MS } from './apply-change.ts'
 import type { OpenedContext } from './context.ts'
+import { watchHandover } from './handover.ts'
 import { aimedAt, beginJournal, type JournalPlace, type JournalRun } from './journal.ts'
 import type { Preview } from './preview.ts'
 import { beginReport, type ReportBase } from './report-base.ts'
@@ -15,6 +17,7 @@ import type { VersionBumpPlan } from './version-bump-plan.ts'
 import type { RawVersion } from './version-raw.ts'
 import { bumpRaw } from './version-raw-bump.ts'
 import type { ScopeName } from './version-scopes.ts'
+import { readControl, requireConfig } from './version-state.ts'
 
 /** A scope, and its generation or version before and now. */
 export interface BumpedScope extends ScopeName {
@@ -42,6 +45,8 @@ export interface VersionBumpReport extends Omit<ReportBase, 'dryRun'>, Account {
   preview: Preview
   /** why it ended before its end */
   stopped: { code: string; message: string; hint: string } | null
+  /** why it may be incomplete though nothing failed; null: there is no such reason */
+  doubt: string | null
 }
 
 /** The plan, not executed. */
@@ -63,12 +68,15 @@ export async function versionBumpDryRun(context: OpenedContext, plan: VersionBum
 /** @throws CachectlError where nothing was bumped, or it is not known whether it was; otherwise the report says what was */
 export async function versionBump(context: OpenedContext, plan: VersionBumpPlan): Promise<VersionBumpReport> {
   const begun = await beginReport(context)
+  const { prefix } = requireConfig(context)
   const what = aimedAt([plan.target], plan.tenant)
   // It frees nothing by itself, and is the way out of an incident all the same.
   const journal = await beginJournal(context, { verb: 'version bump', what, frees: true })
   const changer = await openChanger(context)
   try {
-    const done = await bumpAll(context, changer, plan, journal)
+    const handover = await watchHandover(context.store)
+    const done: Done = await bumpAll(context, changer, plan, journal)
+    if (done.failure == null) done.doubt = await handover.doubt(() => areThere(context, plan, prefix, done.scopes))
     const made = report(begun, plan, { ...done, dryRun: false, journal: journal.place() })
     const { ok, complete, exitCode, matched, outdated } = made
     await journal.end({ ok, complete, exitCode, counts: { scopes: made.scopes.length, matched, outdated } })
@@ -81,10 +89,26 @@ export async function versionBump(context: OpenedContext, plan: VersionBumpPlan)
   }
 }
 
+/** The tokens that were made, and versions that are no smaller. */
+async function areThere(
+  { store }: OpenedContext,
+  { change, raw }: VersionBumpPlan,
+  prefix: string,
+  scopes: readonly BumpedScope[],
+): Promise<boolean> {
+  const own = change?.scopes ?? []
+  const { fields } = await readControl(store, prefix)
+  if (own.some((scope, index) => fields.get(scopeField(scope)) !== scopes[index]?.token)) return false
+  for (const [index, { versionKey }] of raw.entries())
+    if (!(Number(await store.call('GET', versionKey)) >= Number(scopes[own.length + index]?.token))) return false
+  return true
+}
+
 interface Done {
   scopes: readonly BumpedScope[]
   acknowledged?: VersionBumpReport['acknowledged']
   failure?: CachectlError | null
+  doubt?: string | null
 }
 
 async function bumpAll(
@@ -165,10 +189,10 @@ function report(
   { target, preview: found, change }: VersionBumpPlan,
   done: Done & { dryRun: boolean; journal?: JournalPlace },
 ): VersionBumpReport {
-  const { dryRun, failure = null, acknowledged = null, scopes } = done
+  const { dryRun, failure = null, doubt = null, acknowledged = null, scopes } = done
   const told =
     change === null || acknowledged === null || acknowledged.lapsed || acknowledged.processes === acknowledged.of
-  const complete = failure === null && told
+  const complete = failure === null && doubt === null && told
   const account = { ...emptyAccount(), matched: found.keys, [dryRun ? 'remaining' : 'outdated']: found.keys }
   return {
     command: 'version bump',
@@ -185,5 +209,6 @@ function report(
     journal: done.journal ?? 'none',
     preview: found,
     stopped: failure === null ? null : { code: failure.code, message: failure.message, hint: failure.hint },
+    doubt,
   }
 }

@@ -9,6 +9,7 @@ import type { Target } from '../core/target.ts'
 import { type Changer, openChanger } from './apply-change.ts'
 import { type Aim, type Decide, decideFor } from './changes.ts'
 import type { OpenedContext } from './context.ts'
+import { watchHandover } from './handover.ts'
 import { beginJournal, type JournalPlace } from './journal.ts'
 import type { Pace } from './pace.ts'
 import { type Preview, preview } from './preview.ts'
@@ -57,6 +58,8 @@ export interface VersionPruneReport extends Omit<ReportBase, 'dryRun'>, Account 
   problems: Swept['problems']
   /** why it ended before its end */
   stopped: { code: string; message: string; hint: string } | null
+  /** why it may be incomplete though nothing failed; null: there is no such reason */
+  doubt: string | null
 }
 
 /** @throws CachectlError USAGE; of Redis */
@@ -156,6 +159,7 @@ interface Done {
   old: readonly OldVersion[]
   swept?: Swept
   lost?: boolean
+  doubt?: string | null
   failure?: CachectlError | null
 }
 
@@ -166,6 +170,7 @@ async function prune(context: OpenedContext, changer: Changer, plan: VersionPrun
   // Whoever is told to stop has done nothing yet.
   if (context.signal.aborted) throw asCachectlError(context.signal.reason)
   const prunable = prunableKeys(context.store, config, state, { kept: keptIn(old) })
+  const handover = await watchHandover(context.store)
   const swept = await sweep(context, {
     decide: spareDead(plan.decide, prunable),
     examine: prunable.examine,
@@ -174,10 +179,12 @@ async function prune(context: OpenedContext, changer: Changer, plan: VersionPrun
     task: 'pruning',
     expected: plan.preview.keys,
   })
-  const complete = swept.complete && !prunable.lost()
-  const done = { account: swept.account, complete, swept, lost: prunable.lost() }
-  const whole = plan.options.targets.length === 0 && plan.options.tenant === null
-  if (!whole || !complete || swept.account.protected > 0) return { ...done, old }
+  const whole = swept.complete && !prunable.lost()
+  const doubt = whole ? await handover.doubt() : swept.doubt
+  const complete = whole && doubt === null
+  const done = { account: swept.account, complete, swept, lost: prunable.lost(), doubt }
+  const all = plan.options.targets.length === 0 && plan.options.tenant === null
+  if (!all || !complete || swept.account.protected > 0) return { ...done, old }
   const gone = forgettable(old, state.nowMs)
   try {
     await forgetVersions(changer, config.prefix, gone)
@@ -218,5 +225,6 @@ function report(
       : [],
     problems: swept?.problems ?? [],
     stopped: stopped === null ? null : { code: stopped.code, message: stopped.message, hint: stopped.hint },
+    doubt: done.doubt ?? null,
   }
 }

@@ -125,9 +125,10 @@ function verdict(report: EvictReport, paint: ChalkInstance, argv: readonly strin
   if (ok)
     return [paint.green(gone.keys === 0 ? '✓ every limit is kept: nothing to evict' : `✓ ${done}; every limit is kept`)]
   const left = over.length === 0 ? '' : `; still over the limit: ${namesOf(over)}`
+  const why = report.doubt === null ? '' : `; ${printable(report.doubt)}`
   const inVain = over.length > 0 && over.every((row) => row.protected > 0)
   const next = inVain ? 'raise the limit, or take keys out of `protect`' : `run it again: ${commandLine(argv)}`
-  return [`${paint.red('✗')} ${done}${left}`, ...(report.problems.length === 0 ? [`  next: ${next}`] : [])]
+  return [`${paint.red('✗')} ${done}${left}${why}`, ...(report.problems.length === 0 ? [`  next: ${next}`] : [])]
 }
 
 function namesOf(rows: readonly EvictedQuota[]): string {

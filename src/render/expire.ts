@@ -78,7 +78,7 @@ export function renderExpire(report: ExpireReport, paint: ChalkInstance, argv: r
   const took = formatDuration(report.durationMs)
   if (report.ok) lines.push(paint.green(`✓ ${endText(report)} (took ${took})`))
   else {
-    const why = report.stopped ? report.stopped.message : 'some keys are left'
+    const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
     const resume = report.stopped === null || report.stopped.code === 'INTERRUPTED'
     lines.push(
       `${paint.red('✗')} stopped after ${took}: ${printable(why)}. What was changed stays changed.`,

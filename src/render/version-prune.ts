@@ -49,7 +49,7 @@ export function renderVersionPrune(report: VersionPruneReport, paint: ChalkInsta
   const took = formatDuration(report.durationMs)
   if (report.ok) lines.push(paint.green(`✓ pruned in ${took}`))
   else {
-    const why = report.stopped?.message ?? 'some keys are left'
+    const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
     lines.push(`${paint.red('✗')} stopped after ${took}: ${printable(why)}`)
     lines.push(`  next: ${printable(report.stopped?.hint ?? 'run the same command again; what is done is kept')}`)
   }

@@ -209,7 +209,7 @@ export function renderVersionBump(report: VersionBumpReport, paint: ChalkInstanc
     lines.push(paint.yellow('The journal stands in a local file: Redis could not take it. See `cachectl history`.'))
   if (report.ok) lines.push(paint.green(`✓ ${report.targets.join(' ')} bumped in ${formatDuration(report.durationMs)}`))
   else {
-    const why = report.stopped?.message ?? 'not every process has confirmed'
+    const why = report.stopped?.message ?? report.doubt ?? 'not every process has confirmed'
     lines.push(
       `${paint.red('✗')} bumped, and then: ${printable(why)}`,
       `  next: ${printable(report.stopped?.hint ?? 'bump it again')}`,

@@ -57,7 +57,7 @@ function optionsOf(flags: EvictFlags): Omit<EvictOptions, 'targets' | 'tenant'> 
   }
 }
 
-function failureOf({ problems, namespaces }: EvictReport): string {
+function failureOf({ problems, namespaces, doubt }: EvictReport): string {
   const over = namespaces.filter((row) => row.over).map(({ target }) => target)
-  return problems[0]?.message ?? `over the limit: ${over.join(', ')}`
+  return problems[0]?.message ?? doubt ?? `over the limit: ${over.join(', ')}`
 }

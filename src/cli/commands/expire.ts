@@ -58,7 +58,7 @@ export async function expireCommand(session: Session, { args, flags }: Invocatio
   if (!flags.quiet) return session.out.write(renderExpire(report, paint, session.argv))
   if (!report.ok)
     await session.err.write(
-      `expire: ${report.stopped?.message ?? `${report.remaining + report.failed + report.unknown} keys are left`}\n`,
+      `expire: ${report.stopped?.message ?? report.doubt ?? `${report.remaining + report.failed + report.unknown} keys are left`}\n`,
     )
 }
 

@@ -60,6 +60,6 @@ export async function invalidateCommand(session: Session, { args, flags }: Invoc
   if (!flags.quiet) return session.out.write(renderInvalidate(report, paint, session.argv))
   if (!report.ok)
     await session.err.write(
-      `invalidate: ${report.stopped?.message ?? `${report.remaining + report.outdated + report.failed + report.unknown} keys are left`}\n`,
+      `invalidate: ${report.stopped?.message ?? report.doubt ?? `${report.remaining + report.outdated + report.failed + report.unknown} keys are left`}\n`,
     )
 }

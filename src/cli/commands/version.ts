@@ -69,7 +69,9 @@ export async function versionBumpCommand(
   if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
   if (!flags.quiet) return session.out.write(renderVersionBump(report, paint))
   if (!report.ok)
-    await session.err.write(`version bump: ${report.stopped?.message ?? 'not every process has confirmed'}\n`)
+    await session.err.write(
+      `version bump: ${report.stopped?.message ?? report.doubt ?? 'not every process has confirmed'}\n`,
+    )
 }
 
 export interface VersionPruneFlags extends DestructiveFlags {
