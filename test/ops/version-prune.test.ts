@@ -344,8 +344,14 @@ describe(`beside caches that bump, fill and warm (seed ${seed})`, () => {
     expect(deleted).toBeGreaterThan(100)
   }, 30_000)
 
+  /** On a busy machine what it overlooks may come late: it gets a few goes. */
+  async function isCaught(act: Parameters<typeof pruneBeside>[0]): Promise<boolean> {
+    for (let go = 0; go < 3; go++) if ((await pruneBeside(act)).live.length > 0) return true
+    return false
+  }
+
   it('is caught where generations are read once, at the start', async () => {
-    const { live } = await pruneBeside(async (context) => {
+    const caught = await isCaught(async (context) => {
       const state = await readVersionState(context, 'shop')
       const naive = examineBy(resolved(server.url), async () => state, {
         own: (parsed, { generations }) => deadGenerationOf(parsed, generations) !== null,
@@ -354,11 +360,11 @@ describe(`beside caches that bump, fill and warm (seed ${seed})`, () => {
       await pause(30)
       return (await naiveSweep(context, naive)).account
     })
-    expect(live.length).toBeGreaterThan(0)
-  }, 30_000)
+    expect(caught).toBe(true)
+  }, 60_000)
 
   it('is caught where versions are read once, at the start', async () => {
-    const { live } = await pruneBeside(async (context) => {
+    const caught = await isCaught(async (context) => {
       const state = await readVersionState(context, 'shop')
       const naive = examineBy(resolved(server.url), async () => state, {
         own: (parsed, { versions }) => parsed.version === '1' && !versions.some(({ version }) => version === '1'),
@@ -370,8 +376,8 @@ describe(`beside caches that bump, fill and warm (seed ${seed})`, () => {
         .catch(() => {})
       return (await naiveSweep(context, naive)).account
     })
-    expect(live.length).toBeGreaterThan(0)
-  }, 30_000)
+    expect(caught).toBe(true)
+  }, 60_000)
 })
 
 async function naiveSweep(context: OpenedContext, examine: ReturnType<typeof prunableKeys>['examine']) {
