@@ -13,7 +13,7 @@ export interface HistoryOptions {
   limit: number
   /** ISO 8601, UTC */
   since: string | null
-  /** `invalidate`; `version` is every verb of it */
+  /** `invalidate`; `version` is every verb of it, `bump` that one */
   verb: string | null
   /** part of a target */
   target: string | null
@@ -51,7 +51,7 @@ function configOf({ config }: OperationContext): { prefix: string } {
 
 function matcher({ verb, target }: Pick<HistoryOptions, 'verb' | 'target'>): (entry: JournalEntry) => boolean {
   return (entry) =>
-    (verb === null || entry.verb === verb || entry.verb.startsWith(`${verb} `)) &&
+    (verb === null || ` ${entry.verb} `.includes(` ${verb === 'clear' ? 'invalidate' : verb} `)) &&
     (target === null || entry.what.some((what) => what.includes(target)))
 }
 

@@ -4,6 +4,7 @@ import { formatCount, formatDuration } from '../core/units.ts'
 import type { HistoryReport } from '../ops/history.ts'
 import type { HistoryEntry } from '../ops/journal-read.ts'
 import { type Column, displayWidth, layOut } from './columns.ts'
+import { runCounts } from './run-counts.ts'
 
 export interface HistoryLook {
   paint: ChalkInstance
@@ -11,6 +12,8 @@ export interface HistoryLook {
   widthColumns: number | null
 }
 
+/** Of a digest: enough to tell two configs apart. */
+const CONFIG_CHARACTERS = 8
 /** On a terminal: of a command's name, and of what it was aimed at where counts are to have room as well. */
 const VERB_COLUMNS = 16
 const WHAT_SHARE = 0.3
@@ -36,7 +39,7 @@ export function renderHistory(report: HistoryReport, { paint, widthColumns }: Hi
     { title: 'counts', align: 'left', cell: countsOf, droppedAs: 2 },
     { title: 'took', align: 'right', cell: tookOf, droppedAs: 1 },
     { title: 'who', align: 'left', cell: (entry) => entry.who, droppedAs: 3 },
-    { title: 'config', align: 'left', cell: (entry) => entry.config ?? '-', droppedAs: 4 },
+    { title: 'config', align: 'left', cell: (entry) => entry.config?.slice(0, CONFIG_CHARACTERS) ?? '-', droppedAs: 4 },
   ]
   const { lines, dropped } = layOut(entries, columns, widthColumns, paint.bold)
   const coloured = lines.map((line, index) => paintState(line, entries[index - 1], paint))
@@ -84,15 +87,8 @@ function resultOf({ state, exitCode, journal }: HistoryEntry): string {
   return `${state === 'running' ? 'running' : 'no result: interrupted?'}${local}`
 }
 
-/** What is not nought, `120 matched, 118 deleted`. */
 function countsOf({ counts }: HistoryEntry): string {
-  const named = Object.entries(counts ?? {}).filter(([, count]) => count !== 0)
-  return named.map(([name, count]) => `${formatCount(count)} ${wordsOf(name)}`).join(', ') || '-'
-}
-
-/** `alreadyGone` is `already gone`. */
-function wordsOf(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
+  return runCounts(counts).join(', ') || '-'
 }
 
 function tookOf({ durationMs }: HistoryEntry): string {

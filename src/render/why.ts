@@ -5,6 +5,7 @@ import { formatBytes, formatCount, formatDuration, formatPercent } from '../core
 import type { AboutEntry } from '../ops/get.ts'
 import type { WhyReport } from '../ops/why.ts'
 import { lifeParts, ttlText } from './entry.ts'
+import { runCounts } from './run-counts.ts'
 
 export function renderWhy(report: WhyReport, paint: ChalkInstance): string {
   const { key, entry, belongsTo, read, reads, near } = report
@@ -71,10 +72,7 @@ function leaseText({ token, expiresInMs }: NonNullable<WhyReport['lease']>): str
 }
 
 function journalText({ startedAt, verb, what, who, state, counts }: WhyReport['journal'][number]): string {
-  const did = Object.entries(counts ?? {})
-    .filter(([, count]) => count > 0)
-    .map(([name, count]) => `${formatCount(count)} ${name}`)
-  return [`${shortTime(startedAt)} ${verb} ${what.join(' ')}`, state, ...did.slice(0, 3), who].join(' · ')
+  return [`${shortTime(startedAt)} ${verb} ${what.join(' ')}`, state, ...runCounts(counts).slice(0, 3), who].join(' · ')
 }
 
 function belongsText({

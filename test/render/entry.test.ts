@@ -125,7 +125,7 @@ it('why is told in lines that each say one thing', () => {
     'bumped      model:product of tenant 7: 2026-11-21T03:00:00Z by ops@web:1 (no token before, g1 now)',
     'loading     lease abc, lapses in 4 s unless it is renewed',
     'last hour   1,200 reads of its group · 75 % hits · 250 loads of 31 ms',
-    'journal     2026-11-21T03:00:00Z invalidate product tag:a · done · 1,200 matched · 1,200 deleted · ops@web:1',
+    'journal     2026-11-21T03:00:00Z invalidate product tag:a · done · 1,200 deleted · ops@web:1',
     'see also    shop:v2:detail:product:1 (in version v2)',
     'a read now  stale hit',
     'A read gives it as stale.',
