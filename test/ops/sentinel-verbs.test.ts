@@ -84,6 +84,33 @@ describe('the Sentinels are told to fail over', () => {
     60_000,
   )
 
+  it('expire: it does not say that it is done where its keys may be without', async () => {
+    await fill()
+    const ending = async () => {
+      const primary = await set.primary()
+      const keys = await entries()
+      const left = await Promise.all(keys.map((key) => primary.call('PTTL', key)))
+      return left.filter((ms) => Number(ms) > 0).length
+    }
+    const argv = ['expire', 'namespace:list', '--ttl', '24h', '--yes', '--max-percent', '100']
+    const begun = async () => {
+      const changed = await ending()
+      return changed > 0 && changed < KEYS
+    }
+    const ran = await during([...argv, '--rate', '200'], begun, () => set.failover())
+    const { deleted: _, ...report } = JSON.parse(ran.stdout)
+    const account = Object.fromEntries(
+      Object.keys(emptyAccount()).map((part) => [part, report[part] ?? report.changed]),
+    )
+    expect(isBalanced(account as unknown as Account), ran.stdout).toBe(true)
+    expect(report.changed + report.unknown, ran.stdout).toBeLessThanOrEqual(KEYS)
+    expect([3, 10], ran.stdout).toContain(ran.exitCode)
+    expect(report).toMatchObject({ ok: false, complete: false })
+    expect(report.doubt !== null || report.stopped !== null, ran.stdout).toBe(true)
+    expect(await verbs.run(argv)).toMatchObject({ exitCode: 0 })
+    expect(await ending()).toBe(KEYS)
+  }, 60_000)
+
   it('warm: it does not say that it is done, and says what happened; the next run completes it', async () => {
     const ran = await during(
       ['warm', 'product', '--rate', '400', '--batch', '50'],
