@@ -1,18 +1,17 @@
 // Direct use of the cache: get, set, getOrSet and the rest, by namespace and path.
-import type { ResolvedConfig, ResolvedModel } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
-import { idText } from '../core/key.ts'
-import { printable } from '../core/printable.ts'
-import type { Id } from '../ports.ts'
-import type { Found, Invalidated, Kernel, Place, Policy } from './kernel.ts'
+import { refuseUnknown } from '../core/option-names.ts'
+import { CALL_OPTIONS, checkAs, READ_OPTIONS, TOUCH_OPTIONS } from './call-options.ts'
+import { type Path, placeOf } from './direct-place.ts'
+import type { Found, Invalidated, Policy } from './kernel.ts'
+import { NOT_INVALIDATED, SWITCHED_OFF } from './off-kernel.ts'
 import { asLoad, type CallOptions, type LoaderContext, loaderContext, namespaceOf, policyOf } from './policy.ts'
 import { createRaw, type Raw } from './raw.ts'
 import type { StandardSchema } from './standard-schema.ts'
 import type { Surface } from './surface.ts'
-import { loadValidated, readValidated } from './validation.ts'
+import { loadValidated, readValidated, refreshValidated } from './validation.ts'
 
-/** What an entry is of (`dashboard`), then what tells it from others of its kind (`orgId`). In a raw namespace: what its template asks for. */
-export type Path = readonly [subject: string, ...rest: Id[]]
+export type { Path } from './direct-place.ts'
 
 /** A value with where it came from. */
 export interface Hit<T> {
@@ -56,6 +55,11 @@ export interface Direct<Namespace extends string> {
   /** What is there, or what the loader gives: once over all processes. A miss has the shape of a hit. Rejects with what the loader throws. */
   getOrSet<T>(namespace: Namespace, path: Path, load: Loader<T>, options: CallOptions & { as: 'hit' }): Promise<Hit<T>>
   getOrSet<T>(namespace: Namespace, path: Path, load: Loader<T>, options?: CallOptions): Promise<T>
+  /**
+   * What the loader reads now, whatever is there, and that is cached: `set` for a value that comes from a source. What is invalidated while the loader runs is
+   * not brought back by it. Rejects with what the loader throws.
+   */
+  refresh<T>(namespace: Namespace, path: Path, load: Loader<T>, options?: CallOptions): Promise<T>
   /** One call of the loader for all that is missing: it gives a value a path, in their order. */
   getOrSetMany<T>(
     namespace: Namespace,
@@ -77,28 +81,42 @@ export function createDirect(surface: Surface): Direct<string> {
     if (isRaw(name)) throw rawRefused(name)
     return placeOf(kernel, name, path, surface.tenant())
   }
-  const policy = (name: string, options?: CallOptions): Policy => {
-    if (options !== undefined) return policyOf(namespaceOf(kernel.config, name), options, surface.tenant())
+  /** @param of the call whose options they are */
+  const policy = (name: string, of: string, options?: CallOptions, names = CALL_OPTIONS): Policy => {
+    if (options !== undefined) {
+      refuseUnknown(options, names, of)
+      return policyOf(namespaceOf(kernel.config, name), options, surface.tenant())
+    }
     const known = plain.get(name) ?? policyOf(namespaceOf(kernel.config, name))
     plain.set(name, known)
     return known
   }
 
-  const find = (name: string, path: Path, options?: CallOptions): Promise<Found> =>
-    readValidated(kernel, place(name, path), policy(name, options), options?.validateWith)
+  /** Of one entry, whose answer may say where it came from. */
+  const readPolicy = (name: string, of: string, options?: CallOptions & { as?: 'hit' }): Policy => {
+    checkAs(options?.as)
+    return policy(name, of, options, READ_OPTIONS)
+  }
 
   const getOrSet = async (name: string, path: Path, load: Loader<unknown>, options?: CallOptions & { as?: 'hit' }) => {
     checkLoader(load)
     if (isRaw(name)) return raw.getOrSet(name, path, load, options)
     const loader = asLoad(load, surface.tenant())
-    const found = await loadValidated(kernel, place(name, path), policy(name, options), loader, options?.validateWith)
+    const found = await loadValidated(
+      kernel,
+      place(name, path),
+      readPolicy(name, 'getOrSet', options),
+      loader,
+      options?.validateWith,
+    )
     return options?.as === 'hit' ? hitOf(found) : found.value
   }
 
   return {
     get: async (name: string, path: Path, options?: CallOptions & { as?: 'hit' }) => {
       if (isRaw(name)) return raw.get(name, path, options) as never
-      const found = await find(name, path, options)
+      const wanted = readPolicy(name, 'get', options)
+      const found = await readValidated(kernel, place(name, path), wanted, options?.validateWith)
       return (options?.as === 'hit' ? hitOf(found) : found.value) as never
     },
     async getMany<T>(name: string, paths: readonly Path[], options?: CallOptions) {
@@ -106,30 +124,44 @@ export function createDirect(surface: Surface): Direct<string> {
       if (isRaw(name)) return Promise.all(paths.map((path) => raw.get(name, path, options) as Promise<T>))
       const found = await kernel.read(
         paths.map((path) => place(name, path)),
-        policy(name, options),
+        policy(name, 'getMany', options),
       )
       return found.map(({ value }) => value as T | undefined)
     },
     async has(name, path, options) {
       if (isRaw(name)) return raw.has(name, path)
-      return (await find(name, path, options)).hit !== 'miss'
+      const wanted = policy(name, 'has', options)
+      return (await readValidated(kernel, place(name, path), wanted, options?.validateWith)).hit !== 'miss'
     },
     async set(name, path, value, options) {
       if (isRaw(name)) return raw.set(name, path, value, options)
-      return kernel.write([{ place: place(name, path), policy: policy(name, options), value }])
+      return kernel.write([{ place: place(name, path), policy: policy(name, 'set', options), value }])
     },
     async setMany(name, entries, options) {
       if (isRaw(name)) return setManyRaw(raw, name, entries, options)
-      const life = policy(name, options)
+      const life = policy(name, 'setMany', options)
       return kernel.write([...entries].map(([path, value]) => ({ place: place(name, path), policy: life, value })))
     },
     async delete(name, path) {
       if (!isRaw(name)) return kernel.invalidate({ entries: [place(name, path)] })
-      const deleted = Number(await raw.delete(name, path))
-      return { status: 'applied', acknowledged: { processes: 0, of: 0, lapsed: false }, deleted }
+      try {
+        const deleted = Number(await raw.delete(name, path))
+        return { status: 'applied', acknowledged: { processes: 0, of: 0, lapsed: false }, deleted }
+      } catch (error) {
+        if (error === SWITCHED_OFF) return NOT_INVALIDATED
+        throw error
+      }
     },
-    touch: async (name, path, options) => kernel.touch(place(name, path), policy(name, options)),
+    touch: async (name, path, options) =>
+      kernel.touch(place(name, path), policy(name, 'touch', options, TOUCH_OPTIONS)),
     getOrSet: getOrSet as Direct<string>['getOrSet'],
+    async refresh<T>(name: string, path: Path, load: Loader<T>, options?: CallOptions) {
+      checkLoader(load)
+      const at = place(name, path)
+      const loader = asLoad(load, surface.tenant())
+      const wanted = policy(name, 'refresh', options)
+      return (await refreshValidated(kernel, at, wanted, loader, options?.validateWith)).value as T
+    },
     async getOrSetMany<T>(
       name: string,
       paths: readonly Path[],
@@ -140,7 +172,7 @@ export function createDirect(surface: Surface): Direct<string> {
       checkMany(paths, options)
       const tenant = surface.tenant()
       const places = paths.map((path) => place(name, path))
-      const found = await kernel.loadMany(places, policy(name, options), async (missing, control) => {
+      const found = await kernel.loadMany(places, policy(name, 'getOrSetMany', options), async (missing, control) => {
         const wanted = missing.map((index) => paths[index] as Path)
         const values = await load(wanted, (path) =>
           loaderContext(control(missing[indexIn(wanted, path)] as number), tenant),
@@ -152,38 +184,6 @@ export function createDirect(surface: Surface): Direct<string> {
     },
     key: (name, path) => kernel.key(place(name, path)),
   }
-}
-
-/** @throws CachectlError USAGE for a subject that is a model's or begins with `@`; KEY_INVALID */
-export function placeOf(kernel: Kernel, namespace: string, path: Path, tenant: string | null): Place {
-  const [subject, ...rest] = Array.isArray(path) ? path : []
-  if (typeof subject !== 'string')
-    throw new CachectlError('USAGE', 'the path of an entry is no list that begins with text', {
-      hint: "write ['dashboard', orgId]",
-    })
-  if (subject.startsWith('@'))
-    throw new CachectlError(
-      'USAGE',
-      `the subject ${printable(subject)} begins with @, as those of functions and routes do`,
-    )
-  const model = subjectsOf(kernel.config).get(subject)
-  if (model)
-    throw new CachectlError('USAGE', `${printable(subject)} is the subject of model ${model.name}`, {
-      hint: `use cache.model('${model.name}'), or another name in the path`,
-    })
-  namespaceOf(kernel.config, namespace)
-  return { namespace, subject: idText(subject), version: kernel.config.version, tenant, rest: rest.map(idText) }
-}
-
-/** Models by subject, of each config once. */
-const SUBJECTS = new WeakMap<ResolvedConfig, ReadonlyMap<string, ResolvedModel>>()
-
-function subjectsOf(config: ResolvedConfig): ReadonlyMap<string, ResolvedModel> {
-  const known = SUBJECTS.get(config)
-  if (known !== undefined) return known
-  const subjects = new Map(Object.values(config.models).map((model) => [model.subject, model]))
-  SUBJECTS.set(config, subjects)
-  return subjects
 }
 
 function hitOf({ hit, value, tier }: Found): Hit<never> {

@@ -1,8 +1,10 @@
 // cache.fragment: pieces of pages and other text or bytes, by name and by what they depend on.
 import { CachectlError } from '../core/errors.ts'
 import { idText } from '../core/key.ts'
+import { optionNames, refuseUnknown } from '../core/option-names.ts'
 import { printable } from '../core/printable.ts'
 import { argumentsRest } from './arguments-key.ts'
+import { CALL_OPTIONS } from './call-options.ts'
 import { runWithContext } from './current-context.ts'
 import { envelopeNamespace } from './envelope-namespace.ts'
 import type { Invalidated, Load, Place } from './kernel.ts'
@@ -49,6 +51,9 @@ export type Fragment<Namespace extends string = string> = Rendering<Namespace>['
   invalidateAll(name: string): Promise<Invalidated>
 }
 
+const INVALIDATE_OPTIONS = optionNames<Pick<FragmentOptions, 'namespace'>>({ namespace: true })
+const FRAGMENT_OPTIONS: ReadonlySet<string> = new Set([...CALL_OPTIONS, ...INVALIDATE_OPTIONS])
+
 export function createFragments(surface: Surface): Fragment {
   const placeOf = (name: string, parts: readonly unknown[], namespace: string): Place => {
     if (!Array.isArray(parts))
@@ -71,6 +76,7 @@ export function createFragments(surface: Surface): Fragment {
   ): Promise<string | Uint8Array> => {
     if (typeof render !== 'function')
       throw new CachectlError('USAGE', `the fragment ${printable(name)} has no render function`)
+    refuseUnknown(options, FRAGMENT_OPTIONS, 'a fragment')
     const namespace = namespaceNamed(options.namespace)
     const place = placeOf(name, parts, namespace.name)
     const policy = policyOf(namespace, options, place.tenant)
@@ -82,8 +88,9 @@ export function createFragments(surface: Surface): Fragment {
     return value as string | Uint8Array
   }
   return Object.assign(fragment as Fragment, {
-    invalidate: async (name: string, parts: readonly unknown[], { namespace }: { namespace?: string } = {}) => {
-      const place = placeOf(name, parts, namespaceNamed(namespace).name)
+    invalidate: async (name: string, parts: readonly unknown[], options: { namespace?: string } = {}) => {
+      refuseUnknown(options, INVALIDATE_OPTIONS, 'fragment.invalidate')
+      const place = placeOf(name, parts, namespaceNamed(options.namespace).name)
       return surface.kernel.invalidate({ entries: [place] })
     },
     invalidateAll: async (name: string) => {

@@ -2,8 +2,10 @@
 import type { Duration } from '../config/define-config.ts'
 import { CachectlError } from '../core/errors.ts'
 import { idText } from '../core/key.ts'
+import { optionNames, refuseUnknown } from '../core/option-names.ts'
 import { printable } from '../core/printable.ts'
 import { argumentsRest, type KeyParts, partsRest } from './arguments-key.ts'
+import { CALL_OPTIONS } from './call-options.ts'
 import { currentContext, runWithContext } from './current-context.ts'
 import { envelopeNamespace } from './envelope-namespace.ts'
 import type { Invalidated, Load, LoadControl, Place, Policy } from './kernel.ts'
@@ -77,11 +79,19 @@ export interface Handle {
   results(self: unknown): CachedResults<unknown[], unknown>
 }
 
+/** Beside those of any call. */
+type OwnOptions = Omit<AnyOptions, keyof CallOptions>
+export const FUNCTION_OPTIONS: ReadonlySet<string> = new Set([
+  ...CALL_OPTIONS,
+  ...optionNames<OwnOptions>({ name: true, key: true, skip: true }),
+])
+
 export function createFunctions(surface: Surface, registered: Registered): Functions {
   return {
     context: currentContext,
     fn(namespace, fn, options = {}) {
       checkFunction(fn, 'cache.fn(namespace, function, options)')
+      refuseUnknown(options, FUNCTION_OPTIONS, 'cache.fn')
       const name = nameOf(options.name ?? fn.name, options.name !== undefined)
       const handle = createHandle(surface, registered, { namespace, name, fn, options: options as AnyOptions })
       const cached = (...args: unknown[]) => handle.call(undefined, args)

@@ -93,8 +93,11 @@ export interface Change {
 }
 
 export interface Invalidated {
-  /** `queued`: Redis is away; it is applied before anything of it is trusted again */
-  status: 'applied' | 'queued'
+  /**
+   * `queued`: Redis is away; it is applied before anything of it is trusted again. `off`: this cache is switched off, and nothing was invalidated: what others
+   * have cached is there
+   */
+  status: 'applied' | 'queued' | 'off'
   /** processes with copies in their memory: how many told that they dropped them, of how many; `lapsed`: those of the others are past their time */
   acknowledged: { processes: number; of: number; lapsed: boolean }
   /** entries that were deleted by name; null where none is named, or it is not known */

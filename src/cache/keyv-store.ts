@@ -120,9 +120,9 @@ export function createKeyvStore(surface: Surface, namespace: ResolvedNamespace):
       return there.some((stored) => stored !== undefined)
     },
     async clear(keyvNamespace) {
-      await kernel.invalidate({ stamps: [stampOf(keyvNamespace)] })
+      const { status } = await kernel.invalidate({ stamps: [stampOf(keyvNamespace)] })
       // what is unreachable now goes with its TTL; where there is none, nothing else would ever take it away
-      if (namespace.ttlMs !== null) return
+      if (namespace.ttlMs !== null || status === 'off') return
       for await (const page of scan(keyvNamespace)) await kernel.command('UNLINK', ...page.map(({ key }) => key))
     },
     async *entries(keyvNamespace) {

@@ -1,5 +1,6 @@
 // Cached methods: `cache.method` for an object that is there, and standard decorators (`@cached`) for classes. Their entries are those of `Class.method`.
 import { CachectlError } from '../core/errors.ts'
+import { refuseUnknown } from '../core/option-names.ts'
 import { printable } from '../core/printable.ts'
 import {
   type AnyFunction,
@@ -7,6 +8,7 @@ import {
   type CachedFunction,
   checkFunction,
   createHandle,
+  FUNCTION_OPTIONS,
   type FunctionOptions,
   type Handle,
   nameOf,
@@ -59,6 +61,8 @@ export interface Methods<Namespace extends string = string> extends HasCached<Na
     options?: MethodOptions<ArgumentsOf<Owner[Name]>, ResultOf<Owner[Name]>, Owner>,
   ): CachedFunction<ArgumentsOf<Owner[Name]>, ResultOf<Owner[Name]>>
 }
+
+const METHOD_OPTIONS: ReadonlySet<string> = new Set([...FUNCTION_OPTIONS, 'class'])
 
 interface Seat {
   surface: Surface
@@ -122,6 +126,7 @@ function decorator<Args extends readonly unknown[], Result, This>(
   namespace: string,
   options: MethodOptions<Args, Result, This>,
 ): MethodDecorator<Args, Result, This> {
+  refuseUnknown(options, METHOD_OPTIONS, '@cached')
   return (method, context) => {
     checkContext(method, context)
     let last: { seat: Seat; handle: Handle } | null = null
@@ -187,6 +192,11 @@ function replaceMethod(
   property: string,
   options: AnyOptions & { class?: string },
 ): CachedFunction<unknown[], unknown> {
+  refuseUnknown(options, METHOD_OPTIONS, 'cache.method')
+  if ((typeof owner !== 'object' && typeof owner !== 'function') || owner === null)
+    throw new CachectlError('USAGE', 'cache.method was given no object', {
+      hint: "write `cache.method('user_data', users, 'getUser')`",
+    })
   const holder = holderOf(owner, (object) => Object.hasOwn(object, property))
   const descriptor = holder === null ? undefined : Object.getOwnPropertyDescriptor(holder, property)
   const method: unknown = descriptor?.value

@@ -5,6 +5,7 @@ import type { DeclaredModel } from '../core/declared.ts'
 import { CachectlError } from '../core/errors.ts'
 import { idText, type Scope } from '../core/key.ts'
 import { dependantsOf, rowStamp, staleListStamps, staleModelStamps, staleRowStamps } from '../core/model-stamps.ts'
+import { optionNames, refuseUnknown } from '../core/option-names.ts'
 import { printable } from '../core/printable.ts'
 import { isProjected } from '../core/projection.ts'
 import type { Id, Row } from '../ports.ts'
@@ -24,6 +25,19 @@ export interface InvalidateOptions {
   changed?: readonly string[]
   /** the row before the update: what differs is `changed`; of a row that moved, the old place goes too */
   before?: Row
+}
+
+const OPTIONS = optionNames<InvalidateOptions>({ changed: true, before: true })
+
+/** @throws CachectlError USAGE */
+export function checkInvalidateOptions(options: InvalidateOptions): void {
+  refuseUnknown(options, OPTIONS, 'invalidate')
+  const { changed, before } = options
+  // A text would be taken for the list of its characters, and lists would stay.
+  if (changed !== undefined && !(Array.isArray(changed) && changed.every((column) => typeof column === 'string')))
+    throw new CachectlError('USAGE', '`changed` is no list of columns', { hint: "write `changed: ['stock']`" })
+  if (before !== undefined && (typeof before !== 'object' || before === null))
+    throw new CachectlError('USAGE', '`before` is no row', { hint: 'give the row as it was before the update' })
 }
 
 interface NamedRow {

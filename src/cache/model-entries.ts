@@ -4,6 +4,7 @@ import { createJoiner, type Joiner } from '../core/join-rows.ts'
 import { idText } from '../core/key.ts'
 import { rowTtlMs } from '../core/lifetime.ts'
 import { detailStamps, rowStamp } from '../core/model-stamps.ts'
+import { optionNames, refuseUnknown } from '../core/option-names.ts'
 import type { Id, Row, SourceRow } from '../ports.ts'
 import type { Found, LoadControl, LoadMany, Place } from './kernel.ts'
 import { createPolicies, identify, keyTextOf, loadById, type ModelContext, sourceWith } from './model-context.ts'
@@ -14,6 +15,8 @@ export interface SetOptions {
   /** the row's version, as the source writes it (`updated_at` at full precision) */
   version?: string | null
 }
+
+const SET_OPTIONS = optionNames<SetOptions>({ version: true })
 
 export interface ModelEntries {
   get(id: Id): Promise<Row | undefined>
@@ -121,7 +124,13 @@ export function createModelEntries(context: ModelContext): ModelEntries {
       }
       return rows
     },
-    async set(row, { version = null } = {}) {
+    async set(row, options = {}) {
+      refuseUnknown(options, SET_OPTIONS, 'set')
+      const { version = null } = options
+      if (version !== null && typeof version !== 'string')
+        throw new CachectlError('USAGE', '`version` is no text', {
+          hint: 'give it as the source writes it, with all its digits',
+        })
       const tenant = context.tenant()
       const { id, tenant: named } = identify(model, row)
       if (model.tenant && named !== null && named !== tenant)

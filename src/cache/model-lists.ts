@@ -3,6 +3,7 @@ import type { ResolvedList } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import { countRest, listRest } from '../core/key.ts'
 import { listStamps } from '../core/model-stamps.ts'
+import { optionNames, refuseUnknown } from '../core/option-names.ts'
 import { printable } from '../core/printable.ts'
 import { createProjection } from '../core/projection.ts'
 import { asSourceError } from '../core/source-failure.ts'
@@ -33,6 +34,8 @@ export interface ModelLists {
   count(request?: CountRequest): Promise<number>
 }
 
+const COUNT_REQUEST = optionNames<CountRequest>({ list: true, where: true })
+const LIST_REQUEST = optionNames<ListRequest>({ list: true, where: true, page: true, size: true })
 const PAGE_SIZE = 20
 /** A source reads a list from its beginning: pages further back than this cost too much to be asked for by anybody. */
 const DEEPEST_ROW = 100_000
@@ -80,6 +83,7 @@ export function createModelLists(context: ModelContext): ModelLists {
 
   return {
     async list(request = {}) {
+      refuseUnknown(request, LIST_REQUEST, 'list')
       const tenant = context.tenant()
       const { name, filters, sort, pageSize, namespace } = wantedOf(context, request)
       const page = wholeNumber(request.page ?? 1, 'page')
@@ -98,6 +102,7 @@ export function createModelLists(context: ModelContext): ModelLists {
     },
 
     async count(request = {}) {
+      refuseUnknown(request, COUNT_REQUEST, 'count')
       const tenant = context.tenant()
       const { name, filters, countNamespace } = wantedOf(context, request)
       const source = sourceWith(model, 'count')
@@ -112,6 +117,8 @@ export function createModelLists(context: ModelContext): ModelLists {
 const UNCACHED = { signal: new AbortController().signal } as Parameters<Load>[0]
 
 function wantedOf({ model }: ModelContext, { list: name, where = {} }: CountRequest): Wanted {
+  if (typeof where !== 'object' || where === null || Array.isArray(where))
+    throw usage(`\`where\` of ${model.name} is no object`, "write `where: { country: 'DE' }`")
   for (const [column, value] of Object.entries(where))
     if (value === undefined)
       throw usage(`the filter \`${printable(column)}\` of ${model.name} is undefined`, 'leave it out, or write null')

@@ -7,7 +7,14 @@ import { nearest } from '../core/nearest.ts'
 import { printable } from '../core/printable.ts'
 import type { Id } from '../ports.ts'
 import type { Invalidated } from './kernel.ts'
-import { type InvalidateOptions, type ListTarget, listsChange, modelChange, rowsChange } from './model-changes.ts'
+import {
+  checkInvalidateOptions,
+  type InvalidateOptions,
+  type ListTarget,
+  listsChange,
+  modelChange,
+  rowsChange,
+} from './model-changes.ts'
 import { createModelContext } from './model-context.ts'
 import { createModelEntries, type SetOptions } from './model-entries.ts'
 import { type CountRequest, createModelLists, type ListRequest } from './model-lists.ts'
@@ -91,6 +98,7 @@ function createModelCache(surface: Surface, model: ResolvedModel): ModelCache {
     options: InvalidateOptions = {},
   ): Promise<Invalidated> => {
     if (isListTarget(target)) return kernel.invalidate(listsChange(context, target))
+    checkInvalidateOptions(options)
     const targets = Array.isArray(target) ? target : [target]
     if (targets.length === 0) return NOTHING
     if (options.before !== undefined && targets.length > 1)

@@ -4,7 +4,7 @@ import type { ResolvedConfig, ResolvedModel, ResolvedNamespace } from '../config
 import { own } from '../core/declared.ts'
 import { CachectlError } from '../core/errors.ts'
 import { stampName } from '../core/key.ts'
-import { parseDuration, parseSize } from '../core/units.ts'
+import { checkKinds, durationOption, sizeOption } from './call-options.ts'
 import { runWithContext } from './current-context.ts'
 import type { Load, LoadControl, Policy } from './kernel.ts'
 import { type StandardSchema, schemaCheck } from './standard-schema.ts'
@@ -52,45 +52,40 @@ export function namespaceOf(config: ResolvedConfig, name: string): ResolvedNames
   })
 }
 
-/** @throws CachectlError USAGE for a namespace that is not declared or a duration that is none */
+/** Of options whose names were looked at. @throws CachectlError USAGE for values that they cannot have */
 export function policyOf(
   namespace: ResolvedNamespace,
   options: CallOptions = {},
   tenant: string | null = null,
   model?: Pick<ResolvedModel, 'graceMs' | 'jitter'>,
 ): Policy {
-  checkOptions(options)
+  checkKinds(options)
   const { compress, negativeTtl, timeout } = options
   return {
     ttlMs: options.ttl === undefined ? namespace.ttlMs : ttlMsOf(options.ttl),
-    graceMs: options.grace === undefined ? (model?.graceMs ?? namespace.graceMs) : parseDuration(options.grace),
+    graceMs:
+      options.grace === undefined ? (model?.graceMs ?? namespace.graceMs) : durationOption('grace', options.grace),
     jitter: options.jitter ?? model?.jitter ?? namespace.jitter,
     compressAboveBytes:
-      compress === undefined ? namespace.compressAboveBytes : compress === false ? null : parseSize(compress.above),
+      compress === undefined
+        ? namespace.compressAboveBytes
+        : compress === false
+          ? null
+          : sizeOption('compress.above', compress.above),
     negativeTtlMs:
-      negativeTtl === undefined ? namespace.negativeTtlMs : negativeTtl === false ? null : parseDuration(negativeTtl),
+      negativeTtl === undefined
+        ? namespace.negativeTtlMs
+        : negativeTtl === false
+          ? null
+          : durationOption('negativeTtl', negativeTtl),
     beta: options.beta ?? namespace.beta,
-    softTimeoutMs: timeout?.soft === undefined ? namespace.softTimeoutMs : parseDuration(timeout.soft),
-    hardTimeoutMs: timeout?.hard === undefined ? namespace.hardTimeoutMs : parseDuration(timeout.hard),
+    softTimeoutMs: timeout?.soft === undefined ? namespace.softTimeoutMs : durationOption('timeout.soft', timeout.soft),
+    hardTimeoutMs: timeout?.hard === undefined ? namespace.hardTimeoutMs : durationOption('timeout.hard', timeout.hard),
     stamps: options.tags === undefined ? [] : stampsOf(options.tags, tenant),
     clone: options.clone ?? false,
     check: options.schema === undefined ? null : schemaCheck(options.schema),
     accept: null,
   }
-}
-
-/** What JavaScript gave would be passed over in silence otherwise, or break in the depths. */
-function checkOptions(options: CallOptions): void {
-  const { jitter, beta, timeout, validateWith } = options
-  if (typeof options !== 'object') throw usage('the options of a call are no object', "write `{ ttl: '5m' }`")
-  if (jitter !== undefined && !(jitter >= 0 && jitter <= 0.5))
-    throw usage(`\`jitter\` is ${String(jitter)}`, 'give a share of the TTL from 0 to 0.5')
-  if (beta !== undefined && !(beta >= 0 && beta < Number.POSITIVE_INFINITY))
-    throw usage(`\`beta\` is ${String(beta)}`, 'give 0, 1, or more to refresh earlier')
-  if (timeout !== undefined && (typeof timeout !== 'object' || timeout === null))
-    throw usage('`timeout` is no object', "write `timeout: { hard: '5s' }`, or `soft`")
-  if (validateWith !== undefined && typeof validateWith !== 'function')
-    throw usage('`validateWith` is no function', 'give one that asks the source for its version: `() => updatedAt`')
 }
 
 function usage(message: string, hint: string): CachectlError {
@@ -106,7 +101,7 @@ export function stampsOf(tags: readonly string[], tenant: string | null): string
 }
 
 export function ttlMsOf(ttl: Duration | 'never'): number | null {
-  return ttl === 'never' ? null : parseDuration(ttl)
+  return ttl === 'never' ? null : durationOption('ttl', ttl)
 }
 
 /** A loader as an application writes it, as the kernel calls it. */
@@ -122,7 +117,7 @@ export function loaderContext(control: LoadControl, tenant: string | null): Load
     signal: control.signal,
     stale: control.stale?.value,
     ttl: (ttl) => control.ttlMs(ttlMsOf(ttl)),
-    grace: (grace) => control.graceMs(parseDuration(grace)),
+    grace: (grace) => control.graceMs(durationOption('grace', grace)),
     tags: (...tags) => control.stamps(stampsOf(tags, tenant)),
     skip: () => control.skip(),
   }

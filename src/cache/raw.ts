@@ -2,6 +2,7 @@
 import type { ResolvedNamespace } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
 import { plainJson, readPlainJson } from '../core/plain-json.ts'
+import { checkAs } from './call-options.ts'
 import type { Kernel, Policy } from './kernel.ts'
 import { createLoadControl, policyFor, runLoader } from './load-control.ts'
 import { asLoad, type CallOptions, type LoaderContext, namespaceOf, policyOf } from './policy.ts'
@@ -113,6 +114,7 @@ function sharedOf(kernel: Kernel): Shared {
 }
 
 function refuseOptions({ name }: ResolvedNamespace, options: RawOptions): void {
+  checkAs(options.as)
   const given = Object.entries(options).find(([option, value]) => value !== undefined && !HONOURED.includes(option))
   if (given)
     throw new CachectlError('USAGE', `\`${given[0]}\` has no meaning in ${name}, which is raw`, {

@@ -6,6 +6,7 @@ import { namespaceOf, policyOf } from '../cache/policy.ts'
 import type { Size } from '../config/define-config.ts'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError } from '../core/errors.ts'
+import { optionNames, refuseUnknown } from '../core/option-names.ts'
 import { compileGlob } from '../core/pattern.ts'
 import { printable } from '../core/printable.ts'
 import { parseSize } from '../core/units.ts'
@@ -65,11 +66,31 @@ export interface HttpRules<Args extends readonly unknown[]> extends ResponseRule
 const LARGEST = '32mb'
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
+/** `route` is of those who ask: a template, where the framework names none. */
+const HTTP_OPTIONS = optionNames<HttpOptions<never[]> & { route: string }>({
+  namespace: true,
+  subject: true,
+  vary: true,
+  ignore: true,
+  tags: true,
+  public: true,
+  statuses: true,
+  maxSize: true,
+  revalidate: true,
+  route: true,
+  ttl: true,
+  grace: true,
+  jitter: true,
+  compress: true,
+  timeout: true,
+})
+
 /** @throws CachectlError USAGE */
 export function httpRules<Args extends readonly unknown[]>(
   config: ResolvedConfig,
   options: HttpOptions<Args>,
 ): HttpRules<Args> {
+  refuseUnknown(options, HTTP_OPTIONS, 'a cached response')
   const namespace = namespaceOf(config, options.namespace)
   if (namespace.format === 'raw') throw usage(`namespace ${namespace.name} is raw`, 'name one that is not')
   const vary = varyOf(options.vary)

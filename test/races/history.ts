@@ -17,7 +17,7 @@ export interface InvalidationEvent {
   /** when it had resolved */
   endMs: number
   process: number
-  status: 'applied' | 'queued'
+  status: 'applied' | 'queued' | 'off'
 }
 
 export interface History {

@@ -1,0 +1,103 @@
+// The kernel of a cache that is switched off: nothing is asked of Redis, nothing is kept, and whoever reads gets what the source has now.
+import { setMaxListeners } from 'node:events'
+import { CachectlError } from '../core/errors.ts'
+import { createControlMirror } from './control-mirror.ts'
+import { createFlights } from './flights.ts'
+import type { Invalidated, Kernel } from './kernel.ts'
+import type { LeadContext } from './lead.ts'
+import { createGate } from './load-control.ts'
+import { createLoading } from './loading.ts'
+
+type OffKernelOptions = Pick<LeadContext, 'config' | 'clock' | 'random' | 'counters' | 'production'> & {
+  /** loaders at once */
+  sourceConcurrency: number
+  onError(error: unknown): void
+}
+
+/** What every way to Redis ends with. */
+export const SWITCHED_OFF = new CachectlError('REDIS_UNREACHABLE', 'the cache is switched off', {
+  hint: 'unset CACHECTL_CACHE, and leave `enabled: false` out of the options of createCache',
+})
+
+/** Nothing was invalidated: what other processes have cached is there. */
+export const NOT_INVALIDATED: Invalidated = {
+  status: 'off',
+  acknowledged: { processes: 0, of: 0, lapsed: false },
+  deleted: null,
+}
+
+/** `close` waits so long for loads under way. */
+const CLOSE_WITHIN_MS = 2_000
+
+/** Reads as where Redis is away: one load of an entry at a time, and a bounded number of all. */
+export function createOffKernel(options: OffKernelOptions): Kernel {
+  const { config, clock, random, counters, production } = options
+  const closing = new AbortController()
+  setMaxListeners(0, closing.signal)
+  const refuse = () => Promise.reject(SWITCHED_OFF)
+  const report = (error: unknown): void => {
+    if (error === SWITCHED_OFF) return
+    try {
+      options.onError(error)
+    } catch {
+      // What the application does with errors must not become one here.
+    }
+  }
+  const context: LeadContext = {
+    config,
+    clock,
+    random,
+    counters,
+    production,
+    report,
+    writer: '',
+    link: { up: false, run: refuse, runEarly: refuse, distrust: () => {}, close: () => {} },
+    reader: { look: refuse, mirror: refuse, judge: () => null },
+    flights: createFlights(),
+    near: null,
+    closing: closing.signal,
+    deadlineMs: 0,
+    gate: createGate(options.sourceConcurrency),
+  }
+  const { read, load, loadMany, refresh, forgetUnleased, settled } = createLoading(
+    context,
+    createControlMirror(config),
+    false,
+  )
+  return {
+    config,
+    clock,
+    random,
+    counters,
+    production,
+    report,
+    writer: context.writer,
+    read,
+    load,
+    loadMany,
+    refresh,
+    write: async () => false,
+    touch: async () => false,
+    async invalidate() {
+      if (closing.signal.aborted) throw closedError()
+      // What is under way here began before.
+      forgetUnleased()
+      return NOT_INVALIDATED
+    },
+    key: refuse,
+    command: refuse,
+    commands: refuse,
+    async *scan() {},
+    async close() {
+      await settled(CLOSE_WITHIN_MS)
+      closing.abort(new CachectlError('REDIS_UNREACHABLE', 'the cache has been closed'))
+    },
+  }
+}
+
+/** Of what is invalidated when nobody would apply it any more. */
+export function closedError(): CachectlError {
+  return new CachectlError('USAGE', 'the cache has been closed', {
+    hint: 'close it when nothing uses it any more: what is invalidated now would be lost',
+  })
+}
