@@ -1,13 +1,12 @@
 // `warm`: loads what the models declare into Redis, and says truly what came of it.
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { asCachectlError, CachectlError, EXIT, type ExitCode, worstExit } from '../core/errors.ts'
-import { asSourceError } from '../core/source-failure.ts'
 import type { Control, ControlState, Lock, RedisIdentity, Source } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import type { JournalRun } from './journal.ts'
 import { warmDetails } from './warm-details.ts'
 import { beginWarmJournal, warmResult } from './warm-journal.ts'
-import { plannedLists, warmLists } from './warm-lists.ts'
+import { warmLists } from './warm-lists.ts'
 import { takeModelLock } from './warm-lock.ts'
 import type { WarmOptions } from './warm-plan.ts'
 import {
@@ -19,7 +18,8 @@ import {
   type WarmProblem,
   type WarmReport,
 } from './warm-report.ts'
-import { createModelRun, delay, ERRORS_KEPT, type WarmSettings } from './warm-run.ts'
+import { createModelRun, delay, type WarmSettings } from './warm-run.ts'
+import { countListPages, countSelected, totalOf } from './warm-select.ts'
 import { compareWitnesses, problemOfReplicas, type Witness, witness } from './warm-witness.ts'
 
 interface Run {
@@ -97,8 +97,8 @@ async function warmModel(run: Run, plan: ModelPlan): Promise<boolean> {
   let lock: Lock | null = null
   try {
     if (run.options.dryRun) {
-      await select(run, source, plan, details)
-      if (plan.lists) await selectLists(run, source, plan)
+      await countSelected(source, plan, run.context.signal, details)
+      if (plan.lists) await countListPages(source, plan, run.context.signal, listReports(run, plan))
       return false
     }
     const skipped = (reason: string) => void run.notWarmed.push({ model: plan.model.name, reason })
@@ -159,15 +159,6 @@ async function load(run: Run, source: Source, plan: ModelPlan, lock: Lock, detai
   lock.signal.throwIfAborted()
 }
 
-async function selectLists(run: Run, source: Source, plan: ModelPlan): Promise<void> {
-  const { pages, counts } = listReports(run, plan)
-  const { signal } = run.context
-  for await (const [pagesOfList, countsOfList] of plannedLists({ plan, source, signal })) {
-    pages.selected += pagesOfList
-    counts.selected += countsOfList
-  }
-}
-
 /** The lines of the report for list pages and for counts. */
 function listReports(run: Run, plan: ModelPlan): { pages: WarmModelReport; counts: WarmModelReport } {
   const namespaces = new Set(plan.model.lists.map((list) => list.namespace))
@@ -188,46 +179,6 @@ async function lists(run: Run, modelRun: Parameters<typeof warmLists>[0], plan: 
     // Pages and counts of a list are loaded together.
     pages.durationMs = counts.durationMs = Math.round(performance.now() - startedMs)
   }
-}
-
-/** A dry run asks the source for ids and writes nothing. */
-async function select(run: Run, source: Source, plan: ModelPlan, report: WarmModelReport): Promise<void> {
-  if (plan.ids) {
-    report.selected = plan.ids.length
-    return
-  }
-  const selection = {
-    strategy: plan.strategy,
-    pageSize: 1000,
-    signal: run.context.signal,
-    onRowError: (where: string, message: string) => {
-      report.selected++
-      report.failed++
-      if (report.errors.length < ERRORS_KEPT) report.errors.push({ id: where, message })
-    },
-    ...(plan.limit === null ? {} : { limit: plan.limit }),
-    ...(plan.since === null ? {} : { since: plan.since }),
-    ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
-  }
-  try {
-    for await (const page of source.selectIds ? source.selectIds(selection) : source.select(selection))
-      report.selected += page.length
-  } catch (thrown) {
-    throw asSourceError(plan.model.name, thrown)
-  }
-}
-
-/** For the progress bar only: a source that cannot count, or not soon, has none. */
-async function totalOf(plan: ModelPlan, source: Source, signal: AbortSignal): Promise<number | null> {
-  if (plan.ids) return plan.ids.length
-  if (plan.since !== null || !source.count) return plan.limit
-  const query = {
-    filters: {},
-    signal: AbortSignal.any([signal, AbortSignal.timeout(2_000)]),
-    ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
-  }
-  const rows = await source.count(query).catch(() => null)
-  return rows === null ? plan.limit : Math.min(rows, plan.limit ?? rows)
 }
 
 async function verify(run: Run, before: Witness): Promise<WarmProblem[]> {
