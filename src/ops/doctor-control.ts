@@ -7,6 +7,7 @@ import { printable } from '../core/printable.ts'
 import { replyPairs } from '../core/reply.ts'
 import type { OperationContext } from './context.ts'
 import { NotMade } from './doctor-checks.ts'
+import type { MasterInfo } from './doctor-servers.ts'
 import { readJournal } from './journal-read.ts'
 import { lockStart, readLock } from './lock.ts'
 import type { ControlFields } from './version-state.ts'
@@ -25,11 +26,12 @@ export function sameControl(before: ControlFacts, after: ControlFacts): boolean 
 
 /** @throws CachectlError */
 export async function historyOf(
-  { store }: OperationContext,
+  { clock, store }: OperationContext,
   control: ControlFacts,
-  entries: number,
+  { entries, infos }: { entries: number; infos: readonly MasterInfo[] },
 ): Promise<NonNullable<CheckedFacts['control']>> {
   const known = control.fields.get(HISTORY_FIELD) ?? null
+  const came = control.versions.flatMap(({ since }) => (since === null ? [] : [Date.parse(since)]))
   const now = await store.history()
   const differs = known !== null && now !== null && known !== now
   const short = (text: string) => printable(text.slice(0, SHOWN_CHARACTERS))
@@ -37,7 +39,14 @@ export async function historyOf(
     missing: control.incarnation === null,
     entries,
     otherHistory: differs ? { known: short(known), now: short(now) } : null,
+    flushes: infos.reduce((sum, { fields }) => sum + callsOf(fields, 'flushall') + callsOf(fields, 'flushdb'), 0),
+    ageMs: control.incarnation === null || came.length === 0 ? null : Math.max(0, clock.now() - Math.min(...came)),
   }
+}
+
+/** `cmdstat_flushall:calls=1,usec=975,…`; nought where the server does not tell. */
+function callsOf(fields: MasterInfo['fields'], command: string): number {
+  return Number(/^calls=(\d+)/.exec(fields.get(`cmdstat_${command}`) ?? '')?.[1] ?? 0)
 }
 
 /** Each renews its record three times a heartbeat, by the clock of the server. @throws CachectlError */

@@ -10,17 +10,12 @@ import { printable } from '../core/printable.ts'
 import { isErrorReply } from '../core/reply.ts'
 import type { StatsGroup } from '../core/stats.ts'
 import type { Clock, Lane, Reply, Row } from '../ports.ts'
+import type { Effort } from './doctor-effort.ts'
 import type { OpenedMaster } from './doctor-servers.ts'
 import type { Counted } from './stats.ts'
 
-const HEADERS_A_GROUP = 200
-const MOST_HEADERS = 5_000
 const PAGE_KEYS = 250
-const VALUES_A_GROUP = 10
-/** Of models with tenants, whose rows are looked at one by one. */
-const TENANT_VALUES_A_GROUP = 50
 const LARGEST_VALUE_BYTES = 256 * 1024
-const READ_WITHIN_MS = 2_000
 /** Below that, a median is chance. */
 const ENOUGH_TIMES = 20
 const ENOUGH_FETCHES = 5
@@ -47,16 +42,18 @@ interface SampleOptions {
   config: ResolvedConfig
   masters: readonly OpenedMaster[]
   counted: Counted
+  effort: Effort
   signal: AbortSignal
   random: () => number
 }
 
 /** @throws CachectlError */
-export async function sampleEntries({ config, masters, counted, signal, random }: SampleOptions): Promise<EntrySample> {
+export async function sampleEntries(options: SampleOptions): Promise<EntrySample> {
+  const { config, masters, counted, effort, signal, random } = options
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel })
   const sample: EntrySample = { entries: [], headers: 0, undecodable: [], fetchMs: new Map() }
   const groups = counted.groups.filter(({ tally }) => (tally.sample?.keys.length ?? 0) > 0)
-  const aGroup = Math.max(1, Math.min(HEADERS_A_GROUP, Math.floor(MOST_HEADERS / Math.max(1, groups.length))))
+  const aGroup = Math.max(1, Math.min(effort.headersAGroup, Math.floor(effort.headers / Math.max(1, groups.length))))
   for (const { identity, tally } of groups) {
     const kept = some(tally.sample?.keys ?? [], aGroup, random)
     for (const [index, { lane }] of masters.entries()) {
@@ -65,7 +62,7 @@ export async function sampleEntries({ config, masters, counted, signal, random }
         await readHeaders(lane, here.slice(start, start + PAGE_KEYS), index, identity, keys, sample)
     }
   }
-  await readValues(config, masters, sample, signal)
+  await readValues(options, sample)
   return sample
 }
 
@@ -113,20 +110,15 @@ async function headerOf(lane: Lane, key: Buffer, reply: Reply): Promise<EntryHea
 }
 
 /** One at a time, as a reader would wait for it. */
-async function readValues(
-  config: ResolvedConfig,
-  masters: readonly OpenedMaster[],
-  sample: EntrySample,
-  signal: AbortSignal,
-): Promise<void> {
+async function readValues({ config, masters, effort, signal }: SampleOptions, sample: EntrySample): Promise<void> {
   const beganMs = performance.now()
   const read = new Map<string, number>()
   for (const entry of sample.entries) {
     const { group } = entry.identity
     const count = read.get(group) ?? 0
-    const wanted = tenantModelOf(config, entry.parsed) === null ? VALUES_A_GROUP : TENANT_VALUES_A_GROUP
+    const wanted = tenantModelOf(config, entry.parsed) === null ? effort.valuesAGroup : effort.tenantValuesAGroup
     if (count >= wanted || entry.header.payloadBytes > LARGEST_VALUE_BYTES) continue
-    if (signal.aborted || performance.now() - beganMs > READ_WITHIN_MS) return
+    if (signal.aborted || performance.now() - beganMs > effort.readWithinMs) return
     read.set(group, count + 1)
     const lane = (masters[entry.master] as OpenedMaster).lane
     const page = lane.page()

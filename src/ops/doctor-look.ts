@@ -11,6 +11,7 @@ import type { RedisIdentity, ServerInfo } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { type Checks, NotMade } from './doctor-checks.ts'
 import { historyOf, locksOf, processesOf, unfinishedRuns } from './doctor-control.ts'
+import { effortOf } from './doctor-effort.ts'
 import { type EntrySample, entryFacts, misplacedRows, sampleEntries } from './doctor-entries.ts'
 import { type Walk, walkKeys } from './doctor-keys.ts'
 import { lookAtServers } from './doctor-look-servers.ts'
@@ -136,7 +137,8 @@ async function lookAtKeys(look: Look): Promise<void> {
   })
 }
 
-async function lookAtOwnKeys({ checks, checked, context, control, walk }: Look, config: ResolvedConfig): Promise<void> {
+async function lookAtOwnKeys(look: Look, config: ResolvedConfig): Promise<void> {
+  const { checks, checked, context, control, infos, walk } = look
   const own = () => {
     if (!walk?.own) throw new NotMade('the keys could not be walked')
     return walk.own
@@ -160,7 +162,7 @@ async function lookAtOwnKeys({ checks, checked, context, control, walk }: Look, 
   })
   await checks.make('control', async () => {
     if (control === null) throw new NotMade('the hash of generations cannot be read')
-    checked.control = await historyOf(context, control, walk?.own?.entries ?? 0)
+    checked.control = await historyOf(context, control, { entries: walk?.own?.entries ?? 0, infos })
     return control.incarnation === null ? 'there is no control data' : `incarnation ${printable(control.incarnation)}`
   })
   await checks.make('reads', () => {
@@ -196,7 +198,14 @@ async function lookAtEntries(look: Look, config: ResolvedConfig): Promise<void> 
         'this server cannot read entries without making them look used (Redis 7.2 can); --touch reads them all the same',
       )
     const { signal, random, clock } = context
-    look.sample = await sampleEntries({ config, masters, counted: walk.counted, signal, random })
+    look.sample = await sampleEntries({
+      config,
+      masters,
+      counted: walk.counted,
+      effort: effortOf(options),
+      signal,
+      random,
+    })
     const incarnation = control?.incarnation ?? null
     checked.entries = entryFacts(look.sample, config, { incarnation, groups: walk.counted.summary.groups, clock })
     return `${formatCount(look.sample.headers)} headers`
@@ -213,7 +222,7 @@ async function lookAtEntries(look: Look, config: ResolvedConfig): Promise<void> 
     if (Object.values(config.models).every(({ source }) => source?.load === undefined))
       throw new NotMade('no source of the config can load rows by their ids')
     if (sample === null || control === null) throw new NotMade('entries were not read')
-    checked.source = await staleRows(context, config, sample.entries, control, masters)
+    checked.source = await staleRows(context, config, sample.entries, control, masters, effortOf(options))
     return `${formatCount(checked.source.rows)} rows compared`
   })
 }

@@ -8,12 +8,10 @@ import { asSourceError } from '../core/source-failure.ts'
 import type { Id, Reply, Row, SourceRow } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import { explainDeadStamps } from './dead-stamps.ts'
+import type { Effort } from './doctor-effort.ts'
 import type { SampledEntry } from './doctor-entries.ts'
 import type { OpenedMaster } from './doctor-servers.ts'
 import type { ControlFields } from './version-state.ts'
-
-/** Of each model. */
-export const ROWS_COMPARED = 100
 
 interface Candidate {
   entry: SampledEntry
@@ -27,6 +25,7 @@ export async function staleRows(
   entries: readonly SampledEntry[],
   control: ControlFields,
   masters: readonly OpenedMaster[],
+  { rows: mostRows }: Pick<Effort, 'rows'>,
 ): Promise<NonNullable<CheckedFacts['source']>> {
   const keys = createKeys({ prefix: config.prefix, tenantLabel: config.tenantLabel }, control.generations)
   const stale: StaleRow[] = []
@@ -38,7 +37,7 @@ export async function staleRows(
         const id = idOf(model, entry)
         return id === null ? [] : [{ entry, id }]
       })
-      .slice(0, ROWS_COMPARED)
+      .slice(0, mostRows)
     for (const [tenant, some] of byTenant(candidates)) {
       if (context.signal.aborted) return { rows, stale }
       const loaded = await loadRows(context, model, some, tenant)

@@ -40,7 +40,7 @@ const healthy: Facts = {
     generations: { entries: 1000, dead: 0, example: null },
     leases: { orphans: 0, example: null, ttlMs: null },
     locks: { held: [{ name: 'warm:product', holder: 'web:1', ageMs: 3_600_000 }] },
-    control: { missing: false, entries: 1000, otherHistory: null },
+    control: { missing: false, entries: 1000, otherHistory: null, flushes: 0, ageMs: 60_000 },
     processes: { registered: 2, silent: [] },
     journal: { unfinished: [] },
     reads: { reads: 1000, neverRead: [] },
@@ -50,6 +50,8 @@ const healthy: Facts = {
   },
 }
 const checked = (more: CheckedFacts): Partial<Facts> => ({ checked: { ...healthy.checked, ...more } })
+const control = (more: Partial<NonNullable<CheckedFacts['control']>>): Partial<Facts> =>
+  checked({ control: { ...(healthy.checked?.control as NonNullable<CheckedFacts['control']>), ...more } })
 const config = (more: Partial<NonNullable<Facts['config']>>): Partial<Facts> => ({
   config: { ...(healthy.config as NonNullable<Facts['config']>), ...more },
 })
@@ -99,11 +101,9 @@ const borders: Record<string, [over: Partial<Facts>, under: Partial<Facts>]> = {
     }),
     {},
   ],
-  'incarnation-missing': [
-    checked({ control: { missing: true, entries: 1, otherHistory: null } }),
-    checked({ control: { missing: true, entries: 0, otherHistory: null } }),
-  ],
-  'other-history': [checked({ control: { missing: false, entries: 1, otherHistory: { known: 'a', now: 'b' } } }), {}],
+  'incarnation-missing': [control({ missing: true, entries: 1 }), control({ missing: true, entries: 0 })],
+  'other-history': [control({ otherHistory: { known: 'a', now: 'b' } }), {}],
+  flushed: [control({ flushes: 1, ageMs: 3_600_000 }), control({ flushes: 1, ageMs: 3_600_001 })],
   'other-incarnation': [entries({ headers: 100, otherIncarnation: 10 }), entries({ headers: 10, otherIncarnation: 9 })],
   undecodable: [entries({ undecodable: [{ key: "shop:v1:detail:product:it's", reason: 'foreign' }] }), {}],
   'warm-old': [entries({ oldWarms: [{ model: 'product', newestAgeMs: 7_200_000, ttlMs: 3_600_000, read: 10 }] }), {}],

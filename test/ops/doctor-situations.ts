@@ -165,6 +165,7 @@ export const SITUATIONS: readonly Situation[] = [
     },
   },
   { finding: 'bytes-unknown', make: async () => {}, user: ['~shop:*', '~shop~*', '&*', '+@all', '-memory'] },
+  { finding: 'flushed', make: (redis) => redis.call('FLUSHALL') },
   { finding: 'incarnation-missing', make: (redis) => redis.call('DEL', generationsKey('shop')) },
   {
     finding: 'other-history',

@@ -215,11 +215,13 @@ describe('its sections, on a real server', () => {
     await redis.call('EVAL', restored, 1, key)
     project.write('product.json', rowsOf('product', '2026-11-21T04:00:00Z'))
     expect(await run('history --verb warm')).toContain('Nothing is in the journal')
+    expect(await findings()).toContain('flushed')
     expect(await run(`why ${key}`)).toMatch(/a read now +miss/)
     await run('warm --critical --missing')
     expect(await get(key)).toMatchObject({ updated_at: '2026-11-21T04:00:00Z' })
     await run('warm --missing')
-    await healthy()
+    // Which is said for an hour.
+    expect((await findings()).filter((id) => id !== 'latency')).toEqual(['flushed'])
   })
 
   it('Redis failover', async () => {

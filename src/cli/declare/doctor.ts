@@ -14,7 +14,7 @@ export function declareDoctor(program: Command, session: Session): void {
       'before',
       examples('cachectl doctor', 'cachectl doctor --full --source', "cachectl doctor --json | jq '.findings[].id'"),
     )
-    .option('--full', 'look at every key, however long it takes')
+    .option('--full', 'look at every key, and at more entries, however long it takes')
     .addOption(
       new Option('--within <duration>', 'otherwise look at keys for this long')
         .argParser(duration)

@@ -4,6 +4,8 @@ import { formatCount, formatDuration, formatPercent } from '../units.ts'
 import { listed, type Rule } from './rule.ts'
 
 const MANY_OF_ANOTHER = { entries: 10, share: 0.1 }
+/** What was emptied longer ago is warm again, or has another trouble. */
+const FLUSHED_MS = 3_600_000
 /** Rows that are named one by one in a command. */
 const FEW_ROWS = 3
 
@@ -21,6 +23,26 @@ export const ENTRY_RULES: readonly Rule[] = [
       control?.missing && control.entries > 0
         ? `${formatCount(control.entries)} entries, no incarnation in the hash of generations`
         : null,
+  },
+  {
+    id: 'flushed',
+    severity: 'warning',
+    check: 'control',
+    troubles: ['misses'],
+    threshold: `the server has counted a FLUSHALL or FLUSHDB, and there is no control data, or none older than ${formatDuration(FLUSHED_MS)}`,
+    advice:
+      'somebody may have emptied it, queues, sessions and locks of others with it: warm what is critical first, and take these commands from those who do not need them',
+    next: 'cachectl warm --critical --missing',
+    find: ({ checked: { control } }) => {
+      if (control === undefined || control.flushes === 0) return null
+      const { flushes, missing, entries, ageMs } = control
+      if (!missing && (ageMs === null || ageMs > FLUSHED_MS)) return null
+      const times = flushes === 1 ? 'once' : `${formatCount(flushes)} times`
+      const left = missing
+        ? `of this cache there is ${entries === 0 ? 'nothing' : 'no control data'}`
+        : `the control data of this cache is ${formatDuration(ageMs as number)} old`
+      return `FLUSHALL or FLUSHDB, called ${times} since the statistics of the server began; ${left}`
+    },
   },
   {
     id: 'other-history',

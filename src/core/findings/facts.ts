@@ -78,6 +78,10 @@ export interface CheckedFacts {
     /** entries under the prefix */
     entries: number
     otherHistory: { known: string; now: string } | null
+    /** calls of FLUSHALL and FLUSHDB that the server has counted */
+    flushes: number
+    /** how long ago the first process came to this control data; null: there is none, or it does not say */
+    ageMs: number | null
   }
   processes?: { registered: number; silent: readonly string[] }
   journal?: { unfinished: readonly { verb: string; what: string; at: string; state: 'interrupted' | 'failed' }[] }
