@@ -28,6 +28,8 @@ export interface QuotaOptions extends Aim {
 export interface Quota {
   /** `namespace:detail`, `all`, or the target as it was given; escaped */
   target: string
+  /** whose entries alone; null: of all */
+  tenant: string | null
   /** null where it is none */
   namespace: string | null
   policy: EvictionPolicy
@@ -94,6 +96,7 @@ function quotaOf(target: Target, options: QuotaOptions, config: ResolvedConfig |
   const { tenant, foreign } = options
   return {
     target: printable(target.text),
+    tenant,
     namespace,
     policy: options.policy ?? of?.budget?.policy ?? DEFAULT_POLICY,
     budget: { maxKeys, maxBytes },

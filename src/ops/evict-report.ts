@@ -30,6 +30,8 @@ export interface EvictReport extends Omit<ReportBase, 'dryRun'>, Account {
 export interface EvictedQuota {
   /** `namespace:detail`, `all`, or the target as it was given */
   target: string
+  /** whose entries alone; null: of all */
+  tenant: string | null
   /** null where it is none */
   namespace: string | null
   policy: EvictionPolicy
@@ -70,9 +72,10 @@ export function untouched(planned: PlannedQuota): Outcome {
 
 export function rowOf(planned: PlannedQuota, after: Occupied, evicted: Extent, spared: number): EvictedQuota {
   const { quota, before, line, previews } = planned
-  const { target, namespace, policy, budget, aim } = quota
+  const { target, tenant, namespace, policy, budget, aim } = quota
   return {
     target,
+    tenant,
     namespace,
     policy,
     budget,

@@ -9,7 +9,7 @@ import type { Quota } from './evict-quotas.ts'
 import { type EvictReport, type Outcome, reportOf, rowOf, untouched } from './evict-report.ts'
 import { isMet, type Need, victims } from './evict-victims.ts'
 import { watchHandover } from './handover.ts'
-import { beginJournal } from './journal.ts'
+import { aimedAt, beginJournal } from './journal.ts'
 import { type Pace, type SweepAction, sweepNamed, unlinkAction } from './sweep.ts'
 
 /** A measurement that is older does not say any more how much is too much. */
@@ -29,7 +29,10 @@ export async function executeEvict(
   const handover = await watchHandover(context.store)
   const journal = await beginJournal(context, {
     verb: 'evict',
-    what: over.map(({ quota }) => quota.target),
+    what: aimedAt(
+      over.map(({ quota }) => quota.target),
+      over[0]?.quota.tenant ?? null,
+    ),
     frees: true,
   })
   const outcomes: Outcome[] = []

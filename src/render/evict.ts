@@ -53,7 +53,7 @@ function table(rows: readonly EvictedQuota[], columns: Column<EvictedQuota>[], o
 }
 
 const NAMED: Column<EvictedQuota>[] = [
-  { title: 'of', align: 'left', cell: ({ target }) => target },
+  { title: 'of', align: 'left', cell: nameOf },
   { title: 'policy', align: 'left', cell: ({ policy }) => policy, droppedAs: 2 },
   { title: 'at most', align: 'right', cell: ({ aim }) => limitText(aim) },
 ]
@@ -86,7 +86,7 @@ function comparison(report: EvictReport, options: RenderOptions): string[] {
   const rows: PolicyRow[] = over.flatMap((row) => row.policies.map((policy) => ({ ...policy, row })))
   if (rows.length === 0) return []
   const columns: Column<PolicyRow>[] = [
-    { title: 'would go of', align: 'left', cell: ({ row }) => row.target },
+    { title: 'would go of', align: 'left', cell: ({ row }) => nameOf(row) },
     { title: 'by', align: 'left', cell: ({ policy, row }) => `${policy}${policy === row.policy ? ' *' : ''}` },
     { title: 'keys', align: 'right', cell: (row) => (row.refused === null ? formatCount(row.keys) : '-') },
     { title: 'memory', align: 'right', cell: (row) => (row.refused === null ? formatBytes(row.bytes) : '-') },
@@ -107,7 +107,9 @@ function comparison(report: EvictReport, options: RenderOptions): string[] {
 function samplesOf(rows: readonly EvictedQuota[], paint: ChalkInstance, most: number): string[] {
   return rows.flatMap((row) => {
     const samples = (ownPolicy(row)?.samples ?? []).slice(0, most)
-    return samples.length === 0 ? [] : [paint.dim(`first to go of ${row.target}:`), ...samples.map((key) => `  ${key}`)]
+    return samples.length === 0
+      ? []
+      : [paint.dim(`first to go of ${nameOf(row)}:`), ...samples.map((key) => `  ${key}`)]
   })
 }
 
@@ -132,7 +134,12 @@ function verdict(report: EvictReport, paint: ChalkInstance, argv: readonly strin
 }
 
 function namesOf(rows: readonly EvictedQuota[]): string {
-  return rows.map(({ target }) => target).join(', ')
+  return rows.map(nameOf).join(', ')
+}
+
+/** `order of 7` */
+function nameOf({ target, tenant }: EvictedQuota): string {
+  return tenant === null ? target : `${target} of ${printable(tenant)}`
 }
 
 function ownPolicy(row: EvictedQuota): PolicyPreview | null {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseTarget } from '../../src/core/target.ts'
+import { journalOf } from '../../src/ops/journal-read.ts'
 import type { Store } from '../../src/ports.ts'
 import { randomFromSeed, seed } from '../seed.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
@@ -266,6 +267,7 @@ describe('evict', () => {
     await fill()
     await evict(context, { targets: [parseTarget('namespace:list', config)], tenant: '8', limits })
     expect(await counts()).toEqual([20, 20, 20, 3, 20])
+    expect((await journalOf(context, () => true, 1))[0]?.what).toEqual(['namespace:list', '--tenant 8'])
     await fill()
     await evict(context, {
       targets: [parseTarget('namespace:list', config), parseTarget('namespace:detail', config)],
