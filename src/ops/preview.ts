@@ -23,7 +23,7 @@ export interface Preview {
   /** DBSIZE; null where it is refused */
   population: number | null
   keys: number
-  /** plus or minus, at 95 %; null where keys were counted */
+  /** plus or minus, at 95 %; null where keys were counted, and in a Cluster, whose first keys are those of some slots and no random sample */
   error: number | null
   protected: number
   /** of the database; null where unknown */
@@ -45,7 +45,7 @@ const LOOKED_AT = 200
 
 /** @throws CachectlError; why it was stopped, where it was */
 export async function preview(context: OperationContext, options: PreviewOptions): Promise<Preview> {
-  const population = (await context.store.info()).keys
+  const [{ keys: population }, { mode }] = await Promise.all([context.store.info(), context.store.identity()])
   // What was seen says nothing of the rest where nobody knows how much that is.
   const exact = options.exact || population === null
   const { found, visited, spared, whole, groups, samples } = await look(context, { ...options, exact })
@@ -57,7 +57,10 @@ export async function preview(context: OperationContext, options: PreviewOptions
     visited,
     population,
     keys: Math.round(found * scale),
-    error: sample === null ? null : Math.round(estimateGroup(counted, sample, criticalValue(1)).error.keys),
+    error:
+      sample === null || mode === 'cluster'
+        ? null
+        : Math.round(estimateGroup(counted, sample, criticalValue(1)).error.keys),
     protected: Math.round(spared * scale),
     share: population === null || population === 0 ? null : Math.min(1, (found * scale) / population),
     samples,
@@ -80,7 +83,7 @@ async function look(context: OperationContext, options: PreviewOptions): Promise
   const table = createGroupTable(context.config, ['namespace', 'model'], 0)
   const kept = new Map<object, Buffer[]>()
   const looked: Looked = { visited: 0, found: 0, spared: 0, whole: true, groups: [], samples: [] }
-  const startedMs = performance.now()
+  const startedMs = context.clock.now()
   const wanted = (key: Buffer): boolean => {
     const decision = decide(key)
     if (decision === 'protect') looked.spared++
@@ -102,7 +105,7 @@ async function look(context: OperationContext, options: PreviewOptions): Promise
       if (some.length < LOOKED_AT) some.push(Buffer.from(key))
       if (looked.samples.length < SAMPLES) looked.samples.push(printable(key))
     }
-    looked.whole = exact || performance.now() - startedMs < LOOK_FOR_MS
+    looked.whole = exact || context.clock.now() - startedMs < LOOK_FOR_MS
     if (!looked.whole) break
   }
   // Half a look would be taken for all there is.

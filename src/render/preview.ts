@@ -18,10 +18,11 @@ export function previewLines(preview: Preview, paint: ChalkInstance): string[] {
   const part = share === null || keys === 0 ? '' : `, ${formatPercent(share)} of the database`
   const spread = error === null || error === 0 ? '' : ` (± ${formatCount(error)})`
   lines.push(paint.bold(`${about}${formatCount(keys)} ${keys === 1 ? 'key' : 'keys'}${spread}${weight}${part}`))
-  if (method === 'sample')
-    lines.push(
-      `  estimated from ${formatCount(visited)} of ${population === null ? 'all' : formatCount(population)} keys; --exact counts`,
-    )
+  if (method === 'sample') {
+    const whole = population === null ? 'all' : formatCount(population)
+    const unknown = error === null ? ', slot by slot: how far off that is, is unknown' : ''
+    lines.push(`  estimated from ${formatCount(visited)} of ${whole} keys${unknown}; --exact counts`)
+  }
   if (groups.length > 0) lines.push(groupTable(preview))
   if (rebuild !== null && rebuild.totalMs > 0)
     lines.push(`To make them again takes about ${formatDuration(rebuild.totalMs)} of loading, one after the other.`)

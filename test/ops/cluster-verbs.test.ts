@@ -1,11 +1,14 @@
 // The verbs on a real Cluster: what they report and do is what they report and do on a single server, and it stays true while slots move and nodes die.
+import chalk from 'chalk'
 import Keyv, { type KeyvStoreAdapter } from 'keyv'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Account, emptyAccount, isBalanced } from '../../src/core/account.ts'
 import { createCache } from '../../src/create-cache.ts'
 import { KeyvCachectl } from '../../src/keyv.ts'
+import { preview } from '../../src/ops/preview.ts'
 import { sweep, unlinkAction } from '../../src/ops/sweep.ts'
 import type { Store } from '../../src/ports.ts'
+import { previewLines } from '../../src/render/preview.ts'
 import { randomFromSeed, seed } from '../seed.ts'
 import { startRedis, type TestRedis } from '../servers.ts'
 import { type ClusterNode, startCluster, type TestCluster } from '../topologies.ts'
@@ -111,6 +114,21 @@ describe('the same keys, the same command: the same report and the same effect',
     // Which of equal ones an eviction takes is its own.
     if (argv[0] === 'evict') expect(there.left).toHaveLength(here.left.length)
     else expect({ left: there.left, ending: there.ending }).toEqual({ left: here.left, ending: here.ending })
+  })
+
+  it('what a look at some of the keys says of all has an interval on a server, and none in a Cluster, where a slot comes after the other', async () => {
+    await both(['lock', 'show'])
+    const looked = (store: Store) => {
+      let nowMs = 0
+      const clock = { now: () => (nowMs += 1_500) }
+      const decide = (key: Buffer) => (key.toString().startsWith('shop:v1:list:') ? 'act' : 'pass')
+      return preview(contextOf(store, { clock }), { decide, exact: false })
+    }
+    const [here, there] = [await looked(one.store), await looked(many.store)]
+    expect(here).toMatchObject({ method: 'sample', error: expect.any(Number) })
+    expect(there).toMatchObject({ method: 'sample', error: null })
+    expect(previewLines(here, chalk).join('\n')).toContain('±')
+    expect(previewLines(there, chalk).join('\n')).toContain('slot by slot')
   })
 
   it('stats, keys, doctor, lock, history, policy and version tell the same', async () => {
