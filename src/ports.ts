@@ -101,6 +101,12 @@ export interface Lane {
   close(): void
 }
 
+/**
+ * Whether a change is where everybody reads. `moved`: another primary took over meanwhile, to which lanes lead from now on, and which may not have it. `unknown`:
+ * whoever could say so does not answer.
+ */
+export type Settled = 'settled' | 'moved' | 'unknown'
+
 /** A server that holds keys of its own: the one of a standalone Redis, the current primary of a Sentinel set, each master of a Cluster, and these of each named server. */
 export interface Master {
   /** `127.0.0.1:6379`; with several named servers `reports 127.0.0.1:6379` */
@@ -129,6 +135,11 @@ export interface Store {
   layout(): Promise<string | null>
   /** The histories that the entries are part of: replication ids of all masters, sorted, joined by a space. Null where the server does not say. */
   history(): Promise<string | null>
+  /**
+   * To be called before a change, and what it gives behind it: the primary that took the change is still the one that the Sentinels name, and has been for so long
+   * that no process takes another one for it (that is waited for). Where there are no Sentinels a change is settled at once.
+   */
+  settling(): () => Promise<Settled>
   /** One command on each master, in the order of `masters`; error replies are values. */
   callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]>
   /** Whether the server knows this command, e.g. `unlink`, `client|no-touch`, `memory|usage`; false where it says so or refuses to tell. */

@@ -2,4 +2,4 @@
 
 export { startClusterAsOne } from './topology/as-one.ts'
 export { type ClusterNode, type ClusterOptions, startCluster, type TestCluster } from './topology/cluster.ts'
-export { type SentinelOptions, startSentinel, type TestSentinel } from './topology/sentinel.ts'
+export { type SentinelOptions, startSentinel, type Takeover, type TestSentinel } from './topology/sentinel.ts'

@@ -14,7 +14,7 @@ import { encode } from './encoding.ts'
 import { stampTtlOf } from './filling.ts'
 import { createFlights } from './flights.ts'
 import { inOrder } from './in-order.ts'
-import { applyChange, createBacklog, notApplied } from './invalidating.ts'
+import { applyChange, applySettled, createBacklog, notApplied, Unsettled } from './invalidating.ts'
 import type { Change, Invalidated, Kernel, Write } from './kernel.ts'
 import { eachServer, walkKeys } from './key-walk.ts'
 import type { LeadContext } from './lead.ts'
@@ -28,7 +28,7 @@ import { newToken } from './token.ts'
 
 export interface KernelOptions {
   config: ResolvedConfig
-  store: Pick<Store, 'lane' | 'masters' | 'layout' | 'history'>
+  store: Pick<Store, 'lane' | 'masters' | 'layout' | 'history' | 'settling'>
   clock: Clock
   random: Random
   counters: Counters
@@ -163,10 +163,14 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     forget(change)
     try {
       const run = boundedRun(link, change, deadlineMs)
-      const applied = await applyChange(prefix, tenantLabel, change, control, run, store)
-      recent.add(change)
-      flights.forgetAll()
-      near?.drop(applied.announcement)
+      const apply = async () => {
+        const applied = await applyChange(prefix, tenantLabel, change, control, run, store)
+        recent.add(change)
+        flights.forgetAll()
+        near?.drop(applied.announcement)
+        return applied
+      }
+      const applied = await applySettled(store, apply, deadlineMs)
       const acknowledged = await announced(applied.announcement)
       return { status: 'applied', acknowledged, deleted: applied.deleted }
     } catch (error) {
@@ -174,7 +178,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       backlog.add(change)
       near?.clear()
       // Nothing of it is trusted until this has been applied.
-      if (link.up) link.distrust(error as Error)
+      if (link.up && !(error instanceof Unsettled)) link.distrust(error as Error)
       report(error)
       if (strict) throw notApplied(error)
       return { status: 'queued', acknowledged: NOBODY, deleted: null }

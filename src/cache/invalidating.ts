@@ -1,6 +1,7 @@
 // Invalidations: applied in Redis in an order that no fill under way survives (docs/contract.md, "Invalidating"), told to the processes that hold copies,
 // and kept while Redis is away, to be applied before anything of it is trusted again.
 import { hostname } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Scope, scopeField } from '../core/control-key.ts'
 import { CachectlError } from '../core/errors.ts'
 import { BUMP, type Bumped, readBumped, recordName } from '../core/generation-record.ts'
@@ -15,6 +16,7 @@ import {
   stampLogKey,
 } from '../core/key.ts'
 import { LOG_STAMPS } from '../core/lease-script.ts'
+import type { Store } from '../ports.ts'
 import { type ControlMirror, changeControl, type Mirror, placeId, type Run, runAlways } from './control-mirror.ts'
 import { inOrder, type Step } from './in-order.ts'
 import type { Change, Place } from './kernel.ts'
@@ -84,6 +86,43 @@ export async function applyChange(
     announcement: { keys, stamps, bumped, pattern: pattern?.glob ?? null },
     bumps,
   }
+}
+
+/** A change was applied, and no Sentinel says whether at the primary. */
+export class Unsettled extends CachectlError {}
+
+/** How long a change waits for the connection to a primary that has just taken over, between two attempts. */
+const AGAIN_MS = 20
+
+/**
+ * Applies a change where everybody reads: again at its successor, where another primary took over meanwhile, and tries to for `withinMs` then.
+ * @throws what `apply` throws; Unsettled
+ */
+export async function applySettled<T>(
+  store: Pick<Store, 'settling'>,
+  apply: () => Promise<T>,
+  withinMs: number,
+): Promise<T> {
+  let untilMs: number | null = null
+  for (;;) {
+    const settled = store.settling()
+    try {
+      const applied = await apply()
+      const verdict = await settled()
+      if (verdict === 'settled') return applied
+      if (verdict === 'unknown') throw unsettled()
+      untilMs = performance.now() + withinMs
+    } catch (error) {
+      if (error instanceof Unsettled || untilMs === null || performance.now() > untilMs) throw error
+      await sleep(AGAIN_MS)
+    }
+  }
+}
+
+function unsettled(): Unsettled {
+  return new Unsettled('REDIS_UNREACHABLE', 'no Sentinel answers: whether this was applied at the primary is unknown', {
+    hint: 'it was at the server that was the primary a moment ago; do it again when a Sentinel answers, which is safe',
+  })
 }
 
 /** Under the operation of the change, where it has one: sent again because its answer was lost, it bumps nothing twice. */

@@ -1,7 +1,7 @@
 // An invalidation, as the library applies it, from the command line: in Redis, then in the memory of the processes that hold copies.
 import { type Acknowledged, Acks, ackChannel, announce } from '../cache/announce.ts'
 import { changeControl, createControlMirror, type Mirror } from '../cache/control-mirror.ts'
-import { type Applied, applyChange } from '../cache/invalidating.ts'
+import { type Applied, applyChange, applySettled } from '../cache/invalidating.ts'
 import type { Change } from '../cache/kernel.ts'
 import type { Commands } from '../cache/link.ts'
 import type { Announcement } from '../cache/tiers.ts'
@@ -30,6 +30,8 @@ export interface Changer {
 const HEARTBEAT_MS = 5_000
 /** Processes are told, and heard, for no longer than this by who was stopped. */
 export const TOLD_WITHIN_MS = 1_000
+/** For how long a change is sent again to a primary that has taken over. */
+const SETTLED_WITHIN_MS = 5_000
 /** How long the channel of acknowledgements may take to stand; without it the lapse is waited for. */
 const LISTEN_WITHIN_MS = 2_000
 
@@ -52,7 +54,9 @@ export async function openChanger(context: OpenedContext): Promise<Changer> {
     run,
     mirror: () => control.sync(run),
     apply({ pattern: _, ...change }) {
-      return applyChange(prefix, tenantLabel, { by: whoAmI(), ...change }, control, run)
+      // Under one operation: what is sent again is bumped once.
+      const all = { by: whoAmI(), op: newToken(), ...change }
+      return applySettled(store, () => applyChange(prefix, tenantLabel, all, control, run), SETTLED_WITHIN_MS)
     },
     async advance() {
       await changeControl(run, prefix, 'HSET', [EPOCH_FIELD, newToken()])

@@ -11,14 +11,17 @@ export interface Witness {
   /** keys that each master has evicted since it started; null where one does not say */
   evicted: ReadonlyMap<string, number> | null
   replicas: Replicas
+  settled: ReturnType<Store['settling']>
 }
 
 export async function witness(store: Store): Promise<Witness> {
+  const settled = store.settling()
   const identity = await store.identity()
   return {
     identity,
     evicted: await evictedKeys(store).catch(() => null),
     replicas: await countReplicas(store).catch(() => null),
+    settled,
   }
 }
 
@@ -34,6 +37,9 @@ async function evictedKeys(store: Store): Promise<ReadonlyMap<string, number> | 
 
 /** Null: replicas have what was written, so that one that takes over has it. */
 export async function problemOfReplicas(store: Store, before: Witness): Promise<WarmProblem | null> {
+  // Another one is seen by its identity.
+  if ((await before.settled()) === 'unknown')
+    return problem('no Sentinel answers any more: who is the primary now nobody can say')
   if (await areInStep(store, before.replicas)) return null
   return problem('a replica left while warming without having all of it, and may be the next primary')
 }

@@ -65,6 +65,8 @@ const REWRITES = {
   },
   /** what must be done one after the other goes to several servers at once */
   'in one write': () => unchanged,
+  /** a connection to a primary is one for good, and what was applied there is applied */
+  'any primary': () => unchanged,
   /** copies in memory are trusted whatever became of the connection that tells of invalidations */
   'deaf L1': () => unchanged,
 } satisfies Record<string, () => Rewrite>

@@ -23,12 +23,28 @@ export interface TestSentinel {
   primary(): Promise<TestRedis>
   /** SENTINEL FAILOVER; resolves with the new primary when the old one has become its replica. */
   failover(): Promise<TestRedis>
+  /** The same; resolves when all sentinels name the new primary. The old one goes on as one until `end`. */
+  promote(): Promise<Takeover>
+  /** SIGSTOP until all sentinels name another one, then SIGCONT: as `promote` from then on. */
+  stallPrimary(): Promise<Takeover>
   /** SIGKILL; resolves with the new primary when all sentinels name it. */
   killPrimary(): Promise<TestRedis>
   stop(): Promise<void>
 }
 
+export interface Takeover {
+  old: TestRedis
+  primary: TestRedis
+  /** Resolves when the old primary follows the new one. */
+  end(): Promise<void>
+}
+
 const NAME = 'cache'
+/** Four of these is how long a sentinel lets an old primary be before it makes it a replica. */
+const PATIENT_MS = 10_000
+/** as it is where nobody changed it */
+const USUAL_MS = 2_000
+const HURRIED_MS = 500
 
 /** Starts a primary with replicas, and the sentinels that watch it; the caller stops it. */
 export async function startSentinel(options: SentinelOptions = {}): Promise<TestSentinel> {
@@ -50,13 +66,17 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Test
     sentinels.push(...(await Promise.all(Array.from({ length: wanted }, startOne))))
     await Promise.all(sentinels.map((sentinel) => monitor(sentinel, port, Math.floor(wanted / 2) + 1, downAfterMs)))
     await Promise.all(sentinels.map((sentinel) => knowsAll(sentinel, replicas, wanted)))
-    // Four of these is how long a sentinel lets a promoted replica be before it makes it follow the primary that it knows; it must be told first.
-    await Promise.all(sentinels.map((sentinel) => sentinel.call('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', 500)))
+    // A promoted replica, too, which a sentinel must be told of first.
+    await publishEvery(sentinels, HURRIED_MS)
   } catch (error) {
     await stop()
     throw error
   }
   return sentinelOf(nodes, sentinels, stop)
+}
+
+async function publishEvery(sentinels: readonly TestRedis[], ms: number): Promise<void> {
+  await Promise.all(sentinels.map((sentinel) => sentinel.call('SENTINEL', 'DEBUG', 'PUBLISH-PERIOD', ms)))
 }
 
 async function monitor(sentinel: TestRedis, port: number, quorum: number, downAfterMs: number): Promise<void> {
@@ -117,16 +137,39 @@ function sentinelOf(
     await until('it is one', async () => String(await now.call('ROLE')).startsWith('master'))
     return now
   }
-  const failover = async () => {
-    const old = await primary()
+  const ask = () => (sentinels[0] as TestRedis).call('SENTINEL', 'FAILOVER', NAME).then(() => true)
+  const begin = async (old: TestRedis) => {
     // One that has just ended is refused until it is forgotten.
-    await until('a failover begins', () =>
-      (sentinels[0] as TestRedis).call('SENTINEL', 'FAILOVER', NAME).then(() => true),
-    )
-    const now = await another(old)
+    await until('a failover begins', ask)
+    // On a busy machine it may be given up.
+    const askAgain = async () => (await primary()) === old && ask()
+    const again = setInterval(() => void askAgain().catch(() => {}), 5_000)
+    return () => clearInterval(again)
+  }
+  const follows = async (old: TestRedis, now: TestRedis) => {
+    await publishEvery(sentinels, HURRIED_MS)
     await until('the old one follows', async () => String(await old.call('ROLE')).startsWith('slave'))
     await inStep(old)
     await until('the new primary feeds it', () => feeds(now, 1))
+  }
+  /** `begin` gives what is to be done when another one is named. */
+  const takeover = async (begin: (old: TestRedis) => Promise<() => void>): Promise<Takeover> => {
+    const old = await primary()
+    await publishEvery(sentinels, USUAL_MS)
+    const named = await begin(old)
+    const now = await another(old).finally(named)
+    await publishEvery(sentinels, PATIENT_MS)
+    return { old, primary: now, end: () => follows(old, now) }
+  }
+  const stall = async ({ pid }: TestRedis) => {
+    process.kill(pid, 'SIGSTOP')
+    return () => void process.kill(pid, 'SIGCONT')
+  }
+  const failover = async () => {
+    const old = await primary()
+    const begun = await begin(old)
+    const now = await another(old).finally(begun)
+    await follows(old, now)
     return now
   }
   const url = `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`
@@ -137,6 +180,8 @@ function sentinelOf(
     nodes,
     primary,
     failover,
+    promote: () => takeover(begin),
+    stallPrimary: () => takeover(stall),
     async killPrimary() {
       const old = await primary()
       await old.stop()

@@ -8,6 +8,7 @@ import type {
   RedisIdentity,
   Reply,
   ServerInfo,
+  Settled,
   Store,
 } from '../../ports.ts'
 import { Joined, splitCommand } from './command-keys.ts'
@@ -78,6 +79,14 @@ export class NamedStore implements Store {
     const histories = await this.#text((store) => store.history())
     if (histories.includes(null)) return null
     return [...new Set(histories.flatMap((history) => history?.split(' ') ?? []))].sort().join(' ')
+  }
+
+  settling(): () => Promise<Settled> {
+    const each = [...this.#servers.values()].map(({ store }) => store.settling())
+    return async () => {
+      const all = await Promise.all(each.map((settled) => settled()))
+      return all.find((one) => one === 'moved') ?? all.find((one) => one === 'unknown') ?? 'settled'
+    }
   }
 
   async callEach(...args: readonly CommandArgument[]): Promise<readonly { master: string; reply: Reply }[]> {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { RedisTarget } from '../../config/resolved.ts'
 import { asCachectlError, CachectlError } from '../../core/errors.ts'
 import { type OpenOptions, openConnection } from './open-connection.ts'
+import { PrimaryWatch } from './primary-watch.ts'
 import { openPrimary } from './sentinel.ts'
 import { endpointOf, parseServerUrl, type SentinelAddress } from './server-url.ts'
 import { endpointOfAddress, type RedisAddress } from './url.ts'
@@ -15,14 +16,20 @@ export interface Place {
   open(options: OpenOptions): Promise<Socket>
   /** Another server, with the same user, password, database and TLS. */
   at(host: string, port: number): Place
+  /** of a Sentinel set: one for all connections of a target */
+  readonly watch?: PrimaryWatch
 }
 
 /** @throws CachectlError REDIS_URL_INVALID */
 export function placeOf(target: RedisTarget): Place {
   const address = parseServerUrl(target.url, target.tls)
-  if (address.kind === 'sentinel') return sentinelPlace(address, target)
-  return nodesPlace(address.nodes, target)
+  if (address.kind === 'nodes') return nodesPlace(address.nodes, target)
+  const known = sentinelPlaces.get(target) ?? sentinelPlace(address, target)
+  sentinelPlaces.set(target, known)
+  return known
 }
+
+const sentinelPlaces = new WeakMap<RedisTarget, Place>()
 
 /** A URL may name one node of a Cluster, and that one may go: the others are remembered for as long as the target itself. */
 const knownNodes = new WeakMap<RedisTarget, readonly Place[]>()
@@ -96,18 +103,18 @@ function noneOf(failures: readonly CachectlError[]): CachectlError {
 }
 
 function sentinelPlace(address: SentinelAddress, target: RedisTarget): Place {
+  const watch = new PrimaryWatch(address, target.tls)
   let endpoint = endpointOf(target.url)
-  /** the Sentinel that knew last is asked first */
-  let order = address.sentinels
   return {
+    watch,
     get endpoint() {
       return endpoint
     },
     database: address.server.database,
     at: nodePlace(address.server, target.tls).at,
     async open(options) {
-      const opened = await openPrimary({ ...address, sentinels: order }, target.tls, options)
-      order = [opened.sentinel, ...address.sentinels.filter((other) => other !== opened.sentinel)]
+      const accepts = watch.accepts.bind(watch)
+      const opened = await openPrimary(address, target.tls, { ...options, accepts })
       endpoint = opened.endpoint
       return opened.socket
     },

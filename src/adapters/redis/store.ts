@@ -10,6 +10,7 @@ import type {
   RedisIdentity,
   Reply,
   ServerInfo,
+  Settled,
   Store,
 } from '../../ports.ts'
 import { Cluster, isSlotTable } from './cluster.ts'
@@ -19,8 +20,8 @@ import { DEFAULT_SERVER } from './named-keys.ts'
 import { NamedStore } from './named-store.ts'
 import { countKeys, NodeLink, type NodeOptions, probeCommand } from './node-link.ts'
 import { type Place, placeOf } from './place.ts'
-import { closeWhenReadonly } from './primary-lane.ts'
-import { endpointOf, parseServerUrl } from './server-url.ts'
+import { closeWhenReadonly, onlyWhileTrusted } from './primary-lane.ts'
+import { endpointOf } from './server-url.ts'
 
 export interface StoreOptions extends NodeOptions {
   /** the server is a private one of this run */
@@ -43,7 +44,6 @@ class ServerStore implements Store {
   readonly #options: StoreOptions
   readonly #place: Place
   readonly #link: NodeLink
-  readonly #sentinel: boolean
   readonly #supported = new Map<string, boolean>()
   #cluster: Promise<Cluster | null> | null = null
 
@@ -52,7 +52,6 @@ class ServerStore implements Store {
     this.#options = options
     this.#place = placeOf(target)
     this.#link = new NodeLink(this.#place, options)
-    this.#sentinel = parseServerUrl(target.url, target.tls).kind === 'sentinel'
   }
 
   async identity(): Promise<RedisIdentity> {
@@ -111,6 +110,10 @@ class ServerStore implements Store {
     return Promise.all(links.map(async (link) => ({ master: link.endpoint, reply: await link.ask(...args) })))
   }
 
+  settling(): () => Promise<Settled> {
+    return this.#place.watch?.settling() ?? (async () => 'settled')
+  }
+
   async supports(command: string): Promise<boolean> {
     const name = command.toLowerCase()
     const known = this.#supported.get(name)
@@ -125,6 +128,10 @@ class ServerStore implements Store {
     const reply = await (cluster ? cluster.ask(args) : this.#askPrimary(args))
     if (isErrorReply(reply)) throw describeError(reply, cluster ? endpointOf(this.#target.url) : this.#link.endpoint)
     return reply
+  }
+
+  get #sentinel(): boolean {
+    return this.#place.watch !== undefined
   }
 
   async close(): Promise<void> {
@@ -143,7 +150,10 @@ class ServerStore implements Store {
 
   async #openLane(link: NodeLink, options?: LaneOptions): Promise<Lane> {
     const lane = await link.openLane(options)
-    return this.#sentinel && !lane.replica ? closeWhenReadonly(lane) : lane
+    const { watch } = this.#place
+    if (watch === undefined || lane.replica) return lane
+    const primary = closeWhenReadonly(lane)
+    return options?.fixed ? onlyWhileTrusted(primary, watch) : primary
   }
 
   async #links(): Promise<readonly NodeLink[]> {
