@@ -100,6 +100,8 @@ export interface AclScope {
   unknown?: ReadonlySet<string>
   /** what a client of a Cluster or of Sentinels sends besides */
   mode: 'standalone' | 'sentinel' | 'cluster' | 'embedded'
+  /** of the server, as `Redis 6.0.16`; default: not known */
+  version?: string | null
 }
 
 /** What no rule can hold, and what redis-cli would take for the quotes around one. */
@@ -108,15 +110,21 @@ const UNWRITABLE = /[\s"']/g
 const CLUSTER = words('asking cluster|nodes readonly')
 const SENTINEL = words('role')
 
+/** Redis 6.0 and 6.1 take no rules on channels, and let all users use all of them. */
+const NO_CHANNELS = /^Redis 6\.[01]\./
+
 /** All rules of a user that may run these verbs and nothing else, in the form of ACL SETUSER: `~shop:*`, `+get`. */
-export function aclRules(verbs: readonly VerbRights[], { prefix, foreign, mode, unknown }: AclScope): string[] {
+export function aclRules(
+  verbs: readonly VerbRights[],
+  { prefix, foreign, mode, unknown, version }: AclScope,
+): string[] {
   const keys = [`~${prefix}:*`, `~${prefix}~*`, ...foreign.map((glob) => `~${glob.replace(UNWRITABLE, '?')}`)]
   const sent = verbs.flatMap(({ needs, better }) => [...needs, ...better])
   const routing = mode === 'cluster' ? CLUSTER : mode === 'sentinel' ? SENTINEL : []
   const channels = sent.some((name) => name === 'publish' || name === 'subscribe') ? [`&${prefix}~*`] : []
   if (sent.includes('client|tracking')) channels.push(`&${TRACKING_CHANNEL}`)
   const commands = [...new Set([...sent, ...routing])].filter((name) => !unknown?.has(name)).sort()
-  return [...keys, ...channels, ...commands.map((name) => `+${name}`)]
+  return [...keys, ...(NO_CHANNELS.test(version ?? '') ? [] : channels), ...commands.map((name) => `+${name}`)]
 }
 
 /** A new user for a group of verbs, ready to be typed into redis-cli once its password is filled in. */

@@ -106,7 +106,7 @@ async function lookAtControl(look: Look, config: ResolvedConfig): Promise<void> 
     const [master] = look.masters
     const [opener] = await context.store.masters()
     if (master === undefined || opener === undefined) throw new NotMade('there is no server that takes writes')
-    look.rights = await checkRights(master, () => opener.lane(), config, look.redis.mode)
+    look.rights = await checkRights(master, () => opener.lane(), config, look.redis)
     const missing = look.rights.verbs.filter((verb) => verb.missing.length > 0)
     checked.rights = { missing: missing.map(({ verb, missing: commands }) => ({ verb, commands })) }
     const { verbs } = look.rights

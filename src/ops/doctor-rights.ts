@@ -26,7 +26,7 @@ export async function checkRights(
   master: OpenedMaster,
   open: () => Promise<Lane>,
   config: ResolvedConfig,
-  mode: RedisIdentity['mode'],
+  { mode, version }: Pick<RedisIdentity, 'mode' | 'version'>,
 ): Promise<RightsReport> {
   const commands = [...new Set(VERB_RIGHTS.flatMap(({ needs, better }) => [...needs, ...better]))]
   const user = await whoAmI(master.lane)
@@ -37,7 +37,7 @@ export async function checkRights(
     if (answers === null) throw new NotMade('ACL WHOAMI or ACL DRYRUN is refused, and so is MULTI')
     const lacking = (names: readonly string[]) => names.filter((name) => answers.get(name) === 'no').map(shown)
     const unknown = new Set(commands.filter((name) => answers.get(name) === 'unknown'))
-    const scope = { prefix: config.prefix, foreign: foreignGlobs(config), mode, unknown }
+    const scope = { prefix: config.prefix, foreign: foreignGlobs(config), mode, unknown, version }
     return {
       method: told === null ? 'multi' : 'dryrun',
       user: user === null ? null : printable(user),
