@@ -81,9 +81,14 @@ export function createCacheOf<Http>({ kernel, http }: CacheParts<Http>): Cache<s
         invalidate: async () => on.invalidate({ stamps: stampsOf([`user:${idText(id)}`], surface.tenant()) }),
       }),
       tenant: (id) => handle(on, tenantText(root, id)),
-      runWithTenant: (id, work) =>
-        tenants.run(new Map([...(tenants.getStore() ?? []), [root, tenantText(root, id)]]), work),
-      transaction: (db, work) => runTransaction(on, db, (inner) => handle(inner, own), work),
+      runWithTenant(id, work) {
+        checkWork(work, 'runWithTenant')
+        return tenants.run(new Map([...(tenants.getStore() ?? []), [root, tenantText(root, id)]]), work)
+      },
+      async transaction(db, work) {
+        checkWork(work, 'transaction')
+        return runTransaction(on, db, (inner) => handle(inner, own), work)
+      },
       close: () => root.close(),
     }
     return keepSurface(cache, surface)
@@ -94,10 +99,14 @@ export function createCacheOf<Http>({ kernel, http }: CacheParts<Http>): Cache<s
 function tenantText(kernel: Kernel, id: string | number): string {
   if (kernel.config.tenantLabel === null)
     throw new CachectlError('USAGE', 'the config has no tenants', { hint: "write `tenant: { label: 'org' }` in it" })
-  const text = typeof id === 'number' ? String(id) : id
-  if (typeof text !== 'string' || text === '' || text === 'NaN')
+  if ((typeof id !== 'string' && typeof id !== 'number') || id === '')
     throw new CachectlError('KEY_INVALID', 'the tenant is no text and no number', { hint: 'give its id' })
-  return text
+  return idText(id)
+}
+
+function checkWork(work: unknown, of: string): void {
+  if (typeof work === 'function') return
+  throw new CachectlError('USAGE', `${of} was given no work to do`, { hint: 'give it a function' })
 }
 
 const TARGETS = ['key', 'tag', 'model', 'tenant', 'namespace', 'subject', 'pattern']

@@ -37,6 +37,22 @@ export function checkKinds({ jitter, beta, timeout, clone, compress, validateWit
     throw usage('`validateWith` is no function', 'give one that asks the source for its version: `() => updatedAt`')
 }
 
+/** An entry holds each of its tags with its stamp, and a hit reads them all. */
+const MOST_TAGS = 128
+const LONGEST_TAG = 512
+
+/** @throws CachectlError USAGE */
+export function checkTags(tags: readonly string[]): void {
+  // a text would be taken for the list of its characters
+  if (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string'))
+    throw usage('tags are no list of texts', "write `tags: ['org:7']`")
+  if (tags.length > MOST_TAGS && new Set(tags).size > MOST_TAGS)
+    throw usage(`an entry has ${tags.length} tags`, `give it ${MOST_TAGS} at most: one for all that changes together`)
+  const long = tags.find((tag) => tag.length > LONGEST_TAG)
+  if (long !== undefined)
+    throw usage(`a tag has ${long.length} characters`, `give it ${LONGEST_TAG} at most: an id rather than a text`)
+}
+
 function checkTimeout(timeout: unknown): void {
   const names = typeof timeout === 'object' && timeout !== null ? Object.keys(timeout) : ['']
   if (names.every((name) => TIMEOUTS.has(name))) return

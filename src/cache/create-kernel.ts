@@ -2,20 +2,13 @@
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { lifetimeFields } from '../core/entry.ts'
-import { CachectlError } from '../core/errors.ts'
-import { leaseKey, revisionKey, stampKey } from '../core/key.ts'
-import { TOUCH } from '../core/lease-script.ts'
-import { CAPTURE_STAMP } from '../core/stamp-script.ts'
+import { CachectlError, isOfRedis } from '../core/errors.ts'
 import type { Clock, Random, Reply, Store } from '../ports.ts'
 import { createControlMirror, type Run } from './control-mirror.ts'
 import type { Counters } from './counters.ts'
-import { encode } from './encoding.ts'
-import { stampTtlOf } from './filling.ts'
 import { createFlights } from './flights.ts'
-import { inOrder } from './in-order.ts'
 import { applyChange, applySettled, createBacklog, notApplied, Unsettled } from './invalidating.ts'
-import type { Change, Invalidated, Kernel, Write } from './kernel.ts'
+import type { Change, Invalidated, Kernel } from './kernel.ts'
 import { eachServer, walkKeys } from './key-walk.ts'
 import type { LeadContext } from './lead.ts'
 import { type Commands, createLink, failedReply, type Link } from './link.ts'
@@ -25,6 +18,7 @@ import { createReader } from './reading.ts'
 import { createRecentChanges } from './recent-changes.ts'
 import type { Announcement, Near } from './tiers.ts'
 import { newToken } from './token.ts'
+import { createWriting } from './writing.ts'
 
 export interface KernelOptions {
   config: ResolvedConfig
@@ -206,61 +200,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     else for (const place of change.entries ?? []) for (const key of mirror.keysOf(place)) flights.forget(key)
   }
 
-  const writeAll = async (writes: readonly Write[]): Promise<boolean> => {
-    const limit = until()
-    for (let attempt = 0; attempt < 3; attempt++) {
-      const mirror = await reader.mirror(limit)
-      const names = [...new Set(writes.flatMap((write) => write.policy.stamps))]
-      const stamps = await captureStamps(link, prefix, names, writes, deadlineMs)
-      const encoded = writes.map((write) => ({
-        key: mirror.keyOf(write.place),
-        entry: encodeWrite(write, stamps, mirror.incarnation),
-        place: write.place,
-      }))
-      const replies = await inOrder(hurried, [
-        (page) => {
-          page.add('GET', revisionKey(prefix))
-          // A load under way is older than what is written behind this.
-          for (const { key } of encoded) page.add('UNLINK', leaseKey(prefix, key))
-        },
-        (page) => {
-          for (const { key, entry } of encoded) {
-            // What is not cached must not leave in its place what was there before.
-            if (entry === null) page.add('UNLINK', key)
-            else page.addSet(key, entry.bytes, entry.ttlMs, false, entry.sizeBytes)
-          }
-        },
-      ])
-      const failed = failedReply(replies)
-      if (failed) throw failed
-      for (const { place, key, entry } of encoded) {
-        flights.forget(key)
-        if (entry !== null) counters.count('set', place)
-      }
-      near?.drop({ keys: encoded.map(({ key }) => key), stamps: [], bumped: false, pattern: null })
-      if (String(replies[0]) === mirror.revision) return encoded.every(({ entry }) => entry !== null)
-      await control.sync((build) => link.run(build, deadlineMs))
-    }
-    return false
-  }
-  const encodeWrite = (
-    { place, policy, value, sourceVersion = null }: Write,
-    stamps: ReadonlyMap<string, string>,
-    incarnation: string,
-  ) => {
-    const negative = value === null || value === undefined
-    if (negative && policy.negativeTtlMs === null) return null
-    const tags = policy.stamps.map((tag) => ({ tag, stamp: stamps.get(tag) as string }))
-    const life = negative ? { ...policy, ttlMs: policy.negativeTtlMs } : policy
-    try {
-      return encode(value, life, context, { incarnation, writer, tags, deltaMs: 0, sourceVersion })
-    } catch (error) {
-      counters.count('uncacheable', place)
-      if (!options.production) throw error
-      report(error)
-      return null
-    }
-  }
+  const writing = createWriting(context, { control, invalidate, strict })
 
   return {
     config,
@@ -273,32 +213,8 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     load: loading.load,
     loadMany: loading.loadMany,
     refresh: loading.refresh,
-    async write(writes) {
-      if (writes.length === 0) return true
-      try {
-        return await writeAll(writes)
-      } catch (error) {
-        if (!isOfRedis(error)) throw error
-        report(error)
-        // What is there is older than what was to be written.
-        await invalidate({ entries: writes.map((write) => write.place) })
-        if (strict) throw error
-        return false
-      }
-    },
-    async touch(place, policy) {
-      try {
-        const mirror = await reader.mirror(until())
-        const freshUntilMs = policy.ttlMs === null ? null : clock.now() + policy.ttlMs
-        const { grace, freshUntil } = lifetimeFields(policy.ttlMs === null ? 0 : policy.graceMs, freshUntilMs)
-        const ttlMs = policy.ttlMs === null ? '' : policy.ttlMs + policy.graceMs
-        return (await command('EVAL', TOUCH, 1, mirror.keyOf(place), grace, freshUntil, ttlMs)) === 1
-      } catch (error) {
-        report(error)
-        if (strict) throw error
-        return false
-      }
-    },
+    write: writing.write,
+    touch: writing.touch,
     invalidate,
     async key(place) {
       return (await reader.mirror(until())).keyOf(place)
@@ -330,11 +246,6 @@ export function createKernel(options: KernelOptions): OpenedKernel {
 
 const NOBODY = { processes: 0, of: 0, lapsed: false } as const
 
-/** Whether Redis is away or refuses. Anything else is the caller's, whatever the state of Redis. */
-function isOfRedis(error: unknown): boolean {
-  return error instanceof CachectlError && error.code.startsWith('REDIS_')
-}
-
 function closed(): CachectlError {
   return new CachectlError('USAGE', 'the cache has been closed', {
     hint: 'close it when nothing uses it any more: what is invalidated now would be lost',
@@ -344,24 +255,4 @@ function closed(): CachectlError {
 /** A pattern is scanned for; anything else keeps the deadline of a request. */
 function boundedRun(link: Link, change: Change, deadlineMs: number): Run {
   return (build: (page: Commands) => void) => link.runEarly(build, change.pattern ? UNHURRIED_MS : deadlineMs)
-}
-
-async function captureStamps(
-  link: Link,
-  prefix: string,
-  names: readonly string[],
-  writes: readonly Write[],
-  deadlineMs: number,
-): Promise<ReadonlyMap<string, string>> {
-  if (names.length === 0) return new Map()
-  const ttlOf = (name: string): number | '' => {
-    const ttls = writes.filter(({ policy }) => policy.stamps.includes(name)).map(({ policy }) => stampTtlOf(policy))
-    return ttls.some((ttl) => ttl === '') ? '' : Math.max(...(ttls as number[]))
-  }
-  const replies = await link.run((page) => {
-    for (const name of names) page.add('EVAL', CAPTURE_STAMP, 1, stampKey(prefix, name), newToken(), ttlOf(name))
-  }, deadlineMs)
-  const failed = failedReply(replies)
-  if (failed) throw failed
-  return new Map(names.map((name, index) => [name, String(replies[index])]))
 }

@@ -138,9 +138,10 @@ export function createDirect(surface: Surface): Direct<string> {
       return kernel.write([{ place: place(name, path), policy: policy(name, 'set', options), value }])
     },
     async setMany(name, entries, options) {
-      if (isRaw(name)) return setManyRaw(raw, name, entries, options)
+      const pairs = pairsOf(entries)
+      if (isRaw(name)) return setManyRaw(raw, name, pairs, options)
       const life = policy(name, 'setMany', options)
-      return kernel.write([...entries].map(([path, value]) => ({ place: place(name, path), policy: life, value })))
+      return kernel.write(pairs.map(([path, value]) => ({ place: place(name, path), policy: life, value })))
     },
     async delete(name, path) {
       if (!isRaw(name)) return kernel.invalidate({ entries: [place(name, path)] })
@@ -207,6 +208,12 @@ function checkMany(paths: unknown, options: object = {}): void {
       })
 }
 
+function pairsOf(entries: Iterable<readonly [Path, unknown]>): (readonly [Path, unknown])[] {
+  const pairs = typeof entries === 'object' && Symbol.iterator in (entries ?? {}) ? [...entries] : null
+  if (pairs?.every(Array.isArray)) return pairs
+  throw new CachectlError('USAGE', 'the entries are no list of pairs', { hint: "write [[['dashboard', 7], value], …]" })
+}
+
 function indexIn(wanted: readonly Path[], path: Path): number {
   const index = wanted.indexOf(path)
   if (index >= 0) return index
@@ -226,10 +233,10 @@ function checkLoaded(values: unknown, wanted: number): void {
 async function setManyRaw(
   raw: Raw,
   name: string,
-  entries: Iterable<readonly [Path, unknown]>,
+  pairs: readonly (readonly [Path, unknown])[],
   options: CallOptions | undefined,
 ): Promise<boolean> {
-  const written = await Promise.all([...entries].map(([path, value]) => raw.set(name, path, value, options)))
+  const written = await Promise.all(pairs.map(([path, value]) => raw.set(name, path, value, options)))
   return written.every(Boolean)
 }
 

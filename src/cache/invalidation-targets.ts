@@ -23,7 +23,7 @@ export function changeOf(
   target: Exclude<InvalidationTarget, { model: string }>,
   tenant: string | null,
 ): Change {
-  if ('tag' in target) return { stamps: stampsOf(typeof target.tag === 'string' ? [target.tag] : target.tag, tenant) }
+  if ('tag' in target) return { stamps: tagStamps(target.tag, tenant) }
   if ('pattern' in target) {
     assertPattern(textOf(target.pattern, 'pattern'))
     return { pattern: { glob: target.pattern, tenant } }
@@ -33,6 +33,12 @@ export function changeOf(
   // Refused at once, whether Redis is there or not.
   scopeField(scope)
   return { scopes: [scope] }
+}
+
+/** Of more tags than one entry has, too. */
+function tagStamps(tag: string | readonly string[], tenant: string | null): string[] {
+  if (!Array.isArray(tag)) return stampsOf([tag as string], tenant)
+  return tag.flatMap((one) => stampsOf([one], tenant))
 }
 
 function textOf(given: unknown, what: string): string {

@@ -114,6 +114,8 @@ export function createModelEntries(context: ModelContext): ModelEntries {
       return (await values([idText(id)]))[0]
     },
     async getMany(ids) {
+      if (!Array.isArray(ids))
+        throw new CachectlError('USAGE', 'the ids are no list', { hint: 'write getMany([42, 43])' })
       const texts = [...new Set(ids.map(idText))]
       const found = await values(texts)
       const byText = new Map(texts.map((text, index) => [text, found[index]]))

@@ -4,7 +4,8 @@ import type { ResolvedConfig, ResolvedModel, ResolvedNamespace } from '../config
 import { own } from '../core/declared.ts'
 import { CachectlError } from '../core/errors.ts'
 import { stampName } from '../core/key.ts'
-import { checkKinds, durationOption, sizeOption } from './call-options.ts'
+import { printable } from '../core/printable.ts'
+import { checkKinds, checkTags, durationOption, sizeOption } from './call-options.ts'
 import { runWithContext } from './current-context.ts'
 import type { Load, LoadControl, Policy } from './kernel.ts'
 import { type StandardSchema, schemaCheck } from './standard-schema.ts'
@@ -44,10 +45,10 @@ export interface LoaderContext {
 }
 
 export function namespaceOf(config: ResolvedConfig, name: string): ResolvedNamespace {
-  const namespace = own(config.namespaces, name)
+  const namespace = typeof name === 'string' ? own(config.namespaces, name) : undefined
   if (namespace) return namespace
   const names = Object.keys(config.namespaces).join(', ')
-  throw new CachectlError('USAGE', `the config has no namespace called \`${name}\``, {
+  throw new CachectlError('USAGE', `the config has no namespace called \`${printable(String(name))}\``, {
     hint: `declare it under \`namespaces\`; there are: ${names || 'none'}`,
   })
 }
@@ -88,15 +89,9 @@ export function policyOf(
   }
 }
 
-function usage(message: string, hint: string): CachectlError {
-  return new CachectlError('USAGE', message, { hint })
-}
-
-/** Names of the stamps of these tags, each once. @throws CachectlError USAGE, KEY_INVALID for what are no tags */
+/** Names of the stamps of these tags of an entry, each once. @throws CachectlError USAGE, KEY_INVALID for what are no tags, and for more than an entry holds */
 export function stampsOf(tags: readonly string[], tenant: string | null): string[] {
-  // a text would be taken for the list of its characters
-  if (!Array.isArray(tags) || tags.some((tag) => typeof tag !== 'string'))
-    throw usage('tags are no list of texts', "write `tags: ['org:7']`")
+  checkTags(tags)
   return [...new Set(tags)].map((tag) => stampName('tag', tag, tenant))
 }
 
@@ -113,12 +108,18 @@ export function asLoad(loader: (context: LoaderContext) => unknown, tenant: stri
 }
 
 export function loaderContext(control: LoadControl, tenant: string | null): LoaderContext {
+  const named: string[] = []
   return {
     signal: control.signal,
     stale: control.stale?.value,
     ttl: (ttl) => control.ttlMs(ttlMsOf(ttl)),
     grace: (grace) => control.graceMs(durationOption('grace', grace)),
-    tags: (...tags) => control.stamps(stampsOf(tags, tenant)),
+    tags(...tags) {
+      // One by one they may come to more than an entry holds.
+      named.push(...tags.filter((tag) => !named.includes(tag)))
+      checkTags(named)
+      control.stamps(stampsOf(tags, tenant))
+    },
     skip: () => control.skip(),
   }
 }

@@ -116,6 +116,11 @@ export class CachectlError extends Error {
   }
 }
 
+/** Whether Redis is away or refuses. Anything else is the caller's, whatever the state of Redis. */
+export function isOfRedis(error: unknown): boolean {
+  return error instanceof CachectlError && error.code.startsWith('REDIS_')
+}
+
 /** Anything that was thrown, as an error with a code. */
 export function asCachectlError(thrown: unknown): CachectlError {
   if (thrown instanceof CachectlError) return thrown
