@@ -7,6 +7,8 @@ export interface ClusterOptions {
   /** of each master */
   replicas?: number
   binary?: TestBinary
+  /** they speak TLS alone, also to each other */
+  tls?: boolean
   /** how long a node must be silent to be taken for dead */
   nodeTimeoutMs?: number
   /** more arguments of each server */
@@ -72,14 +74,16 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
 type Started = Omit<ClusterNode, 'replicaOf' | 'id'> & { id: string; replicaOf: ClusterNode | null; busPort: number }
 
 async function startNode(
-  { binary, nodeTimeoutMs = 2_000, args = [] }: ClusterOptions,
+  { binary, nodeTimeoutMs = 2_000, tls = false, args = [] }: ClusterOptions,
   epoch: number,
 ): Promise<Started> {
   const [port, busPort] = [await freePort(), await freePort()]
   const own = ['--cluster-enabled', 'yes', '--cluster-port', `${busPort}`, '--cluster-node-timeout', `${nodeTimeoutMs}`]
   // A replica of an empty master is in step at once; one that has waited long may still take over.
   const replication = ['--repl-diskless-sync-delay', '0', '--cluster-replica-validity-factor', '0']
-  const node = await startRedis({ port, args: [...own, ...replication, ...args], ...(binary ? { binary } : {}) })
+  const ofTls = tls ? ['--tls-cluster', 'yes', '--tls-replication', 'yes'] : []
+  const all = [...own, ...replication, ...ofTls, ...args]
+  const node = await startRedis({ port, tls, args: all, ...(binary ? { binary } : {}) })
   await node.call('CLUSTER', 'SET-CONFIG-EPOCH', epoch)
   return { ...node, port, busPort, id: String(await node.call('CLUSTER', 'MYID')), replicaOf: null }
 }

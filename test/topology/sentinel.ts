@@ -8,6 +8,8 @@ export interface SentinelOptions {
   /** how long a primary must be silent to be taken for dead */
   downAfterMs?: number
   binary?: TestBinary
+  /** all of them speak TLS alone, also to each other */
+  tls?: boolean
   /** more arguments of the primary and its replicas */
   args?: readonly string[]
 }
@@ -48,9 +50,11 @@ const HURRIED_MS = 500
 
 /** Starts a primary with replicas, and the sentinels that watch it; the caller stops it. */
 export async function startSentinel(options: SentinelOptions = {}): Promise<TestSentinel> {
-  const { replicas = 1, sentinels: wanted = 3, downAfterMs = 500, binary, args = [] } = options
-  const ofBinary = binary ? { binary } : {}
-  const start = (more: readonly string[], port: number) => startRedis({ port, args: [...more, ...args], ...ofBinary })
+  const { replicas = 1, sentinels: wanted = 3, downAfterMs = 500, binary, tls = false, args = [] } = options
+  const common = { ...(binary ? { binary } : {}), tls }
+  const ofTls = tls ? ['--tls-replication', 'yes'] : []
+  const start = (more: readonly string[], port: number) =>
+    startRedis({ port, args: [...more, ...ofTls, ...args], ...common })
   const port = await freePort()
   const nodes = [await start(['--repl-diskless-sync-delay', '0'], port)]
   const sentinels: TestRedis[] = []
@@ -62,7 +66,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Test
     nodes.push(...(await Promise.all(Array.from({ length: replicas }, async () => start(follow, await freePort())))))
     await Promise.all(nodes.slice(1).map(inStep))
     await until('the primary feeds its replicas', () => feeds(nodes[0] as TestRedis, replicas))
-    const startOne = async () => startRedis({ port: await freePort(), sentinel: true, ...ofBinary })
+    const startOne = async () => startRedis({ port: await freePort(), sentinel: true, args: ofTls, ...common })
     sentinels.push(...(await Promise.all(Array.from({ length: wanted }, startOne))))
     await Promise.all(sentinels.map((sentinel) => monitor(sentinel, port, Math.floor(wanted / 2) + 1, downAfterMs)))
     await Promise.all(sentinels.map((sentinel) => knowsAll(sentinel, replicas, wanted)))
@@ -72,7 +76,7 @@ export async function startSentinel(options: SentinelOptions = {}): Promise<Test
     await stop()
     throw error
   }
-  return sentinelOf(nodes, sentinels, stop)
+  return sentinelOf(nodes, sentinels, stop, tls)
 }
 
 async function publishEvery(sentinels: readonly TestRedis[], ms: number): Promise<void> {
@@ -122,6 +126,7 @@ function sentinelOf(
   nodes: readonly TestRedis[],
   sentinels: readonly TestRedis[],
   stop: () => Promise<void>,
+  tls: boolean,
 ): TestSentinel {
   const named = async (sentinel: TestRedis): Promise<TestRedis> => {
     const [, port] = (await sentinel.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', NAME)) as [string, string]
@@ -172,7 +177,7 @@ function sentinelOf(
     await follows(old, now)
     return now
   }
-  const url = `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`
+  const url = `redis${tls ? 's' : ''}+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`
   return {
     url,
     name: NAME,
