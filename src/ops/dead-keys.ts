@@ -42,6 +42,26 @@ export function examineDead(
   }
 }
 
+/**
+ * For a look before an invalidation: keys that hold one of these tags, which only their headers tell, or are meant by name. One whose tags are more than is
+ * read of a header counts: limits err on the safe side.
+ */
+export function examineTagged(
+  tags: ReadonlySet<string>,
+  isNamed: (key: Buffer) => boolean,
+): NonNullable<SweepOptions['examine']> {
+  return {
+    probe: (page: Page, key: Buffer) => page.add('GETRANGE', key, 0, HEADER_PROBE_BYTES - 1),
+    keep: async (found, replies) => found.map((key, index) => isNamed(key) || holdsAny(replies[index], tags)),
+  }
+}
+
+function holdsAny(reply: Reply | undefined, tags: ReadonlySet<string>): boolean {
+  const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
+  if (decoded === null) return false
+  return decoded.ok ? decoded.header.tags.some(({ tag }) => tags.has(tag)) : decoded.reason === 'truncated'
+}
+
 function holdsGone(reply: Reply | undefined, now: ReadonlyMap<string, string | null>): boolean {
   const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
   if (decoded === null || !decoded.ok) return false

@@ -2,14 +2,16 @@
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { startsWith } from '../core/bytes.ts'
 import { CachectlError } from '../core/errors.ts'
-import { createKeys } from '../core/key.ts'
+import { createKeys, stampName } from '../core/key.ts'
 import { matchesEverything } from '../core/pattern.ts'
 import { printable } from '../core/printable.ts'
 import type { Danger } from '../core/safeguards.ts'
 import type { Target } from '../core/target.ts'
 import { type Aim, type Course, courseOf, type Decide, decideFor } from './changes.ts'
 import type { OperationContext } from './context.ts'
+import { examineTagged } from './dead-keys.ts'
 import { type Preview, preview } from './preview.ts'
+import type { SweepOptions } from './sweep.ts'
 import { readControl } from './version-state.ts'
 import { rawReader } from './wanted-keys.ts'
 
@@ -47,17 +49,8 @@ export async function planInvalidate(context: OperationContext, options: Invalid
   const decide = decideFor(options, config)
   const looks = options.look || course.walked.length > 0 || course.change === null
   const named = await namedKeys(context, options)
-  // Which entries have a tag is known when it is invalidated: until then every entry may. So they are not among those that are counted.
-  const tags = course.change === null ? [] : options.targets.filter(({ kind }) => kind === 'tag')
-  const counted = options.targets.filter((target) => !tags.includes(target))
-  const found =
-    looks && counted.length > 0
-      ? await preview(context, {
-          decide: tags.length === 0 ? decide : decideFor({ ...options, targets: counted }, config),
-          exact: options.exact,
-          named,
-        })
-      : null
+  const tagged = taggedBy(options, config)
+  const found = looks ? await preview(context, { decide, ...tagged, exact: options.exact, named }) : null
   const everything = isEverything(options, config)
   return {
     options,
@@ -73,8 +66,17 @@ export async function planInvalidate(context: OperationContext, options: Invalid
       keys: found?.keys ?? null,
       share: found?.share ?? null,
     },
-    nearest: found?.keys === 0 && found.protected === 0 && tags.length === 0 ? await largestGroups(context) : [],
+    nearest: found?.keys === 0 && found.protected === 0 ? await largestGroups(context) : [],
   }
+}
+
+/** Which entries have a tag stands in them. */
+function taggedBy(options: InvalidateOptions, config: ResolvedConfig | null): Pick<SweepOptions, 'examine'> {
+  const { targets, tenant } = options
+  const tags = targets.flatMap((target) => (target.kind === 'tag' ? [stampName('tag', target.tag, tenant)] : []))
+  if (tags.length === 0) return {}
+  const named = decideFor({ ...options, targets: targets.filter(({ kind }) => kind !== 'tag') }, config)
+  return { examine: examineTagged(new Set(tags), (key) => named(key) === 'act') }
 }
 
 /** Each key as it was named, and as it is spelled under the generations of now. */

@@ -11,18 +11,17 @@ import { serverLine } from './server-line.ts'
 
 /** What will be done; nothing where it acts at once, without a look. */
 export function renderInvalidatePlan(plan: InvalidatePlan, redis: RedisIdentity, paint: ChalkInstance): string {
-  const { preview, course, options, nearest } = plan
+  const { preview, course, nearest } = plan
   const lines = [serverLine(redis)]
   if (preview !== null) lines.push(...previewLines(preview, paint))
-  if (preview?.keys === 0 && preview.protected === 0 && options.targets.every(({ kind }) => kind !== 'tag')) {
+  // Of some keys nobody can say that nothing matches.
+  if (preview?.keys === 0 && preview.protected === 0 && preview.method === 'full') {
     lines.push(paint.yellow(`Nothing matches ${plan.targets.join(' ')}.`))
     if (nearest.length > 0)
       lines.push(
         `  here are: ${nearest.map(({ group, keys }) => `${printable(group)} (${formatCount(keys)})`).join(', ')}`,
       )
   }
-  if (options.targets.some(({ kind }) => kind === 'tag') && course.change !== null)
-    lines.push('Which entries have the tag stands in the entries: they are counted when they go.')
   lines.push(...course.notes.map((note) => paint.yellow(`! ${note}`)))
   lines.push(methodLine(plan))
   return lines.join('\n')
@@ -37,6 +36,11 @@ function methodLine({ course, options }: InvalidatePlan): string {
   const parts: string[] = []
   const whose = options.tenant === null ? '' : ` of ${printable(options.tenant)}`
   if (course.swept.length > 0) parts.push(`${names(course.swept)}${whose}: out of reach at once, then deleted.`)
+  if ((course.change?.stamps?.length ?? 0) > 0)
+    parts.push(
+      'What depends on it stands in the entries, not in their names: to delete',
+      'them, each one under the prefix is looked into.',
+    )
   if (course.walked.length > 0) parts.push(`${names(course.walked)}${whose}: deleted key by key.`)
   return parts.join('\n')
 }

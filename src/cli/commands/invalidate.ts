@@ -25,10 +25,6 @@ export async function invalidateCommand(session: Session, { args, flags }: Invoc
   const aim = await parseTargets(session, flags, args)
   const context = await session.context(flags)
   const limited = flags.maxKeys !== undefined || flags.maxPercent !== undefined
-  if (limited && aim.targets.some(({ kind }) => kind === 'tag'))
-    throw new CachectlError('USAGE', 'how many entries have a tag stands in the entries: no limit can be held to it', {
-      hint: 'leave --max-keys and --max-percent out, or name the model or namespace instead',
-    })
   const plan = await planInvalidate(context, {
     ...aim,
     foreign: flags.foreign ?? false,

@@ -17,6 +17,16 @@ export function declareInvalidate(program: Command, session: Session): void {
         "cachectl invalidate 'pattern:shop:v1:list:*' --over 10m",
       ),
     )
+    .addHelpText(
+      'after',
+      `
+Models, namespaces, subjects, tenants, rows (product:42) and tags (tag:sale) are
+out of reach at once. The walk behind it over the whole database only frees
+memory; of models, rows and tags it looks into each entry, since what an entry
+depends on stands in it and not in its name. Limits, --exact and --dry-run
+look the same way first, and without --exact or --max-keys for two seconds at
+most: what they count then is an estimate, and says how good.`,
+    )
     .option('--soft', 'entries become stale: given within their grace while they are made anew')
     .option('--over <duration>', 'spread over this time: keys end at random within it', duration)
     .option('--exact', 'count every key before anything is done')
