@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { result, root, socketOf, startRedis, timed } from './measure.js'
 
-const KEYS = 1_000_000
-const NAMESPACES = ['list', 'detail', 'count', 'stats', 'user']
-const ROUNDS = 3
+/** BENCH_KEYS: a smaller run, to try things out. */
+export const KEYS = Number(process.env.BENCH_KEYS ?? 1_000_000)
+export const NAMESPACES = ['list', 'detail', 'count', 'stats', 'user']
+export const ROUNDS = 3
 const FILL = `
 for i = tonumber(ARGV[2]), tonumber(ARGV[3]) do
   redis.call('SET', 'bench:v1:' .. ARGV[1] .. ':city:' .. i, string.rep('x', 240), 'EX', 86400)
@@ -25,10 +26,12 @@ export async function benchInvalidate(say) {
     say(`filling ${KEYS.toLocaleString('en')} keys`)
     for (const namespace of NAMESPACES) await fill(redis, namespace)
     const runs = {
-      'redis-cli --scan | UNLINK': () => baseline(server),
-      'invalidate pattern, --rate max': () => cachectl(server, folder, ['pattern:bench:v1:list:*', '--rate', 'max']),
-      'invalidate namespace, --rate max': () => cachectl(server, folder, ['namespace:list', '--rate', 'max']),
-      'invalidate pattern, default pace': () => cachectl(server, folder, ['pattern:bench:v1:list:*']),
+      'redis-cli --scan | UNLINK': () => baseline(server, 'bench:v1:list:*'),
+      'invalidate pattern, --rate max': () =>
+        cachectl(server, folder, ['invalidate', 'pattern:bench:v1:list:*', '--rate', 'max']),
+      'invalidate namespace, --rate max': () =>
+        cachectl(server, folder, ['invalidate', 'namespace:list', '--rate', 'max']),
+      'invalidate pattern, default pace': () => cachectl(server, folder, ['invalidate', 'pattern:bench:v1:list:*']),
     }
     const idle = await besideClient(server, () => new Promise((resolve) => setTimeout(resolve, 2_000)))
     /** @type {Record<string, { ms: number, p99Ms: number }>} */
@@ -66,26 +69,27 @@ function results(best, idleMs) {
   ]
 }
 
-function config() {
+export function config() {
   const namespaces = NAMESPACES.map((name) => `${name}: { ttl: '24h' }`).join(', ')
   return `export default { redis: process.env.REDIS_URL, prefix: 'bench', namespaces: { ${namespaces} }, models: {} }\n`
 }
 
-/** @param {Redis} redis @param {string} namespace */
-async function fill(redis, namespace) {
+/** A share of the keys. @param {Redis} redis @param {string} namespace */
+export async function fill(redis, namespace) {
   const each = KEYS / NAMESPACES.length
-  for (let from = 1; from <= each; from += 10_000) await redis.eval(FILL, 0, namespace, from, from + 9_999)
+  for (let from = 1; from <= each; from += 10_000)
+    await redis.eval(FILL, 0, namespace, from, Math.min(each, from + 9_999))
 }
 
-/** @param {{ url: string }} server */
-function baseline(server) {
+/** @param {{ url: string }} server @param {string} pattern */
+export function baseline(server, pattern) {
   const cli = `redis-cli -s ${socketOf(server)}`
-  return timed('sh', ['-c', `${cli} --scan --pattern 'bench:v1:list:*' | xargs -n 500 ${cli} UNLINK > /dev/null`])
+  return timed('sh', ['-c', `${cli} --scan --pattern '${pattern}' | xargs -n 500 ${cli} UNLINK > /dev/null`])
 }
 
 /** @param {{ url: string }} server @param {string} folder @param {string[]} args */
-function cachectl(server, folder, args) {
-  const argv = [join(root, 'bin/cachectl.js'), 'invalidate', ...args, '--yes', '-q']
+export function cachectl(server, folder, args) {
+  const argv = [join(root, 'bin/cachectl.js'), ...args, '--yes', '-q']
   return timed(process.execPath, argv, { cwd: folder, env: { REDIS_URL: server.url } })
 }
 
@@ -93,7 +97,7 @@ function cachectl(server, folder, args) {
  * How long it took, and the 99th percentile of a GET every millisecond beside it, measured by a process of its own.
  * @param {{ url: string }} server @param {() => Promise<unknown>} run
  */
-async function besideClient(server, run) {
+export async function besideClient(server, run) {
   const child = spawn(process.execPath, [join(root, 'bench/invalidate-client.js'), socketOf(server)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })

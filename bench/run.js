@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import Table from 'cli-table3'
 import { benchEvict } from './evict.js'
 import { benchInvalidate } from './invalidate.js'
+import { benchPrune } from './invalidate-prune.js'
 import { benchLibrary } from './library.js'
 import { benchStart } from './start.js'
 import { benchStats } from './stats.js'
@@ -25,6 +26,7 @@ const GROUPS = {
   library: benchLibrary,
   evict: benchEvict,
   invalidate: benchInvalidate,
+  prune: benchPrune,
 }
 
 const words = process.argv.slice(2)
