@@ -267,8 +267,6 @@ export function failedReply(replies: readonly Reply[]): CachectlError | null {
 function replyError({ error, code }: { error: string; code: string }): CachectlError {
   const refusesWrites = ['OOM', 'MISCONF', 'READONLY', 'NOREPLICAS'].includes(code)
   if (refusesWrites) return new CachectlError('REDIS_REFUSES_WRITES', `Redis refuses to write: ${error}`)
-  // What a script may not run is told without a code of its own.
-  if (code === 'NOPERM' || /executing the script can't run this command/i.test(error))
-    return new CachectlError('REDIS_ACL', `Redis does not allow it: ${error}`)
+  if (code === 'NOPERM') return new CachectlError('REDIS_ACL', `Redis does not allow it: ${error}`)
   return new CachectlError('REDIS_REPLY', `Redis answered: ${error}`)
 }

@@ -92,6 +92,12 @@ function describeAcl(text: string): Finding {
       `does not let this user run ${command.toUpperCase()}`,
       `\`ACL SETUSER ${user ?? '<user>'} +${command}\` gives the right`,
     ]
+  if (/executing the script can't run this command/i.test(text))
+    return [
+      'REDIS_ACL',
+      'does not let this user run a command that a script of cachectl runs',
+      '`cachectl doctor` prints the rights that each command needs',
+    ]
   if (/\bkey/i.test(text))
     return [
       'REDIS_ACL',
@@ -113,13 +119,6 @@ function describeErr(text: string): Finding | null {
   if (/invalid (username-)?password/i.test(text)) return ['REDIS_AUTH', 'refused the user or the password of the URL']
   if (/wrong number of arguments for 'auth'/i.test(text)) {
     return ['REDIS_AUTH', 'is older than Redis 6, which knows no users', 'write redis://:password@host']
-  }
-  if (/executing the script can't run this command/i.test(text)) {
-    return [
-      'REDIS_ACL',
-      'does not let this user run a command that a script of cachectl runs',
-      '`cachectl doctor` prints the rights that each command needs',
-    ]
   }
   if (/max(imum)? number of clients/i.test(text)) {
     return [

@@ -3,11 +3,14 @@ import type { ErrorReply } from '../ports.ts'
 
 /** What servers before Redis 7 put around the error of a command that a script called. */
 const CALLED_BY_SCRIPT =
-  /^ERR Error running script \(call to f_\w+\): @user_script:\d+: @user_script: ?\d+: -?(?=[A-Z]{3})/
+  /^ERR Error running script \(call to f_\w+\): @user_script:\d+: @user_script: ?\d+: -?(?=[A-Z]{3}|The user executing)/
+/** How servers say NOPERM to a command that a script called: up to Redis 7.0 in the second way, then in the first. */
+const DENIED_TO_SCRIPT =
+  /^(?:ERR )?(?:ACL failure in script: |(?=The user executing the script can't ))(.+?)(?: script: .*)?$/
 
 /** The line of an error reply, also where a script came upon it, with its first word, which says of what kind it is. */
 export function errorReply(line: string): ErrorReply {
-  const error = line.replace(CALLED_BY_SCRIPT, '')
+  const error = line.replace(CALLED_BY_SCRIPT, '').replace(DENIED_TO_SCRIPT, 'NOPERM $1')
   const space = error.indexOf(' ')
   return { error, code: space === -1 ? error : error.slice(0, space) }
 }

@@ -53,6 +53,42 @@ test('what a script came upon is told like what a command did, also as servers b
   expect(errorReply(fault)).toEqual({ error: fault, code: 'ERR' })
 })
 
+test('what a user may not do in a script either: exit 11, in the words of each server', async () => {
+  const sha = '91dc92c70e55c0375a7afb9a7e8963b89bb7a930'
+  const older = `ERR Error running script (call to f_${sha}): @user_script:1: @user_script: 1: `
+  const can = "The user executing the script can't"
+  for (const [line, message] of [
+    [`${older}${can} run this command or subcommand`, 'a script of cachectl'],
+    [`ERR ${can} run this command or subcommand script: ${sha}, on @user_script:1.`, 'a script of cachectl'],
+    [`${older}${can} access at least one of the keys mentioned in the command arguments`, 'touch these keys'],
+    [
+      `ERR ACL failure in script: No permissions to access a key script: ${sha}, on @user_script:1.`,
+      'touch these keys',
+    ],
+    [
+      "ERR ACL failure in script: User u has no permissions to run the 'set' command script: on @user_script:1.",
+      'run SET',
+    ],
+  ] as const) {
+    expect(errorReply(line).code, line).toBe('NOPERM')
+    expect(describeReply(line, 'h:1'), line).toMatchObject({
+      code: 'REDIS_ACL',
+      message: expect.stringContaining(message),
+    })
+  }
+  await server.call('ACL', 'SETUSER', 'reader', 'on', '>x', '~a*', '+eval', '+get')
+  const reader = new Redis({ port: server.port as number, username: 'reader', password: 'x' })
+  try {
+    for (const script of ["return redis.call('SET', KEYS[1], '1')", "return redis.call('GET', 'b')"]) {
+      const refused = await reader.call('EVAL', script, 1, 'a').catch((error: unknown) => error)
+      expect(describeError(refused, 'h:1')).toMatchObject({ code: 'REDIS_ACL', exitCode: 11 })
+    }
+  } finally {
+    reader.disconnect()
+    await server.call('ACL', 'DELUSER', 'reader')
+  }
+})
+
 test('out of memory: exit 13, and what would help', async () => {
   await server.call('CONFIG', 'SET', 'maxmemory', '1')
   try {
