@@ -144,7 +144,7 @@ function notesOf(masters: readonly MasterSettings[], plans: readonly MasterPlan[
   const replicas = masters.reduce((sum, { fields }) => sum + (numberField(fields, 'connected_slaves') ?? 0), 0)
   if (replicas > 0)
     notes.push(
-      `${replicas === 1 ? 'the replica has settings' : `the ${replicas} replicas have settings`} of their own, which count after a failover: set them too`,
+      `${replicas === 1 ? 'the replica has settings of its own' : `the ${replicas} replicas have settings of their own`}, which count after a failover: set them too`,
     )
   const withoutFile = plans.filter(({ configFile, refusal }) => configFile === null && refusal === null)
   if (persist && withoutFile.length > 0)

@@ -39,6 +39,11 @@ export function layOut<Row>(
   return { lines: lines.map((line, index) => (index === 0 ? paintTitle(line) : line)), dropped }
 }
 
+/** What is not shown, and where it is; nothing where all is. */
+export function noRoomFor(dropped: readonly string[]): string[] {
+  return dropped.length === 0 ? [] : [`no room for: ${dropped.join(', ')} (a pipe or --json has them)`]
+}
+
 function draw<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string[] {
   const table = new Table({
     ...PLAIN_TABLE,

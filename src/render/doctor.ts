@@ -5,6 +5,8 @@ import { CHECKS } from '../core/findings/checks.ts'
 import { printable } from '../core/printable.ts'
 import { formatCount, formatDuration } from '../core/units.ts'
 import type { DoctorReport, TroubleReport } from '../ops/doctor.ts'
+import { findingLines } from './finding.ts'
+import { serverLine } from './server-line.ts'
 import { wrapped } from './wrapped.ts'
 
 /** The whole report as text, with a line break at its end. */
@@ -14,7 +16,7 @@ export function renderDoctor(report: DoctorReport, paint: ChalkInstance): string
     '',
     ...report.troubles.flatMap((trouble) => troubleLines(trouble, report, paint)),
     '',
-    ...findingLines(report, paint),
+    ...allFindings(report, paint),
     ...notLookedAt(report, paint),
     ...rights(report, paint),
     ...cost(report, paint),
@@ -23,17 +25,12 @@ export function renderDoctor(report: DoctorReport, paint: ChalkInstance): string
 }
 
 function heading({ redis, prefix, startedAt, complete }: DoctorReport, paint: ChalkInstance): string[] {
-  const { endpoint, database, role, version, mode, from } = redis
-  const place = mode === 'standalone' ? '' : ` (${mode})`
   const facts = [
     ...(prefix === null ? [] : [`prefix ${printable(prefix)}`]),
     ...(complete ? [] : ['stopped early']),
     startedAt.replace(/\.\d+Z$/, 'Z'),
   ]
-  return [
-    `${paint.bold('=== Redis Cache Doctor ===')}   ${facts.join(' · ')}`,
-    `${printable(endpoint)}/${database} ${role}${place}, ${printable(version ?? 'unknown version')} (from ${printable(from)})`,
-  ]
+  return [`${paint.bold('=== Redis Cache Doctor ===')}   ${facts.join(' · ')}`, serverLine(redis)]
 }
 
 function troubleLines(
@@ -59,25 +56,13 @@ function troubleLines(
   return [`${worst} ${paint.bold(question)}`, ...indented(`see ${[...bad.map(({ id }) => id), ...remarks].join(', ')}`)]
 }
 
-function findingLines({ findings }: DoctorReport, paint: ChalkInstance): string[] {
+function allFindings({ findings }: DoctorReport, paint: ChalkInstance): string[] {
   if (findings.length === 0) return []
-  return [paint.bold('Findings'), ...findings.flatMap((finding) => describe(finding, paint)), '']
-}
-
-/** A command is never broken: it is there to be copied. */
-function describe({ id, severity, evidence, advice, next }: Finding, paint: ChalkInstance): string[] {
-  const mark = severity === 'critical' ? paint.red('✗') : severity === 'warning' ? paint.yellow('!') : paint.dim('·')
-  const [first = '', ...rest] = wrapped(`    ${id}: ${evidence}`).map((line) => line.replace(/^ +/, ''))
-  return [
-    `  ${mark} ${first}`,
-    ...rest.map((line) => `    ${line}`),
-    ...indented(advice, '    ').map((line) => paint.dim(line)),
-    ...(next === null ? [] : [`    → ${next}`]),
-  ]
+  return [paint.bold('Findings'), ...findings.flatMap((finding) => findingLines(finding, paint)), '']
 }
 
 function indented(text: string, by = '  '): string[] {
-  return wrapped(`${by}${text}`).map((line) => `${by}${line.trim()}`)
+  return wrapped(`${by}${text}`, { indent: by.length })
 }
 
 function notLookedAt({ checks }: DoctorReport, paint: ChalkInstance): string[] {

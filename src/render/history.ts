@@ -3,7 +3,7 @@ import type { ChalkInstance } from 'chalk'
 import { formatCount, formatDuration } from '../core/units.ts'
 import type { HistoryReport } from '../ops/history.ts'
 import type { HistoryEntry } from '../ops/journal-read.ts'
-import { type Column, displayWidth, layOut } from './columns.ts'
+import { type Column, displayWidth, layOut, noRoomFor } from './columns.ts'
 import { runCounts } from './run-counts.ts'
 
 export interface HistoryLook {
@@ -26,25 +26,39 @@ export function renderHistory(report: HistoryReport, { paint, widthColumns }: Hi
   const { entries, unreadable } = report
   if (entries.length === 0)
     return `Nothing is in the journal of ${report.prefix} that this asks for.\n${foreign(unreadable)}`
-  const whatColumns = widthColumns && whatWidth(widthColumns, entries)
-  const columns: Column<HistoryEntry>[] = [
+  const narrow = widthColumns && whatWidth(widthColumns, entries)
+  let { lines, dropped } = layOut(entries, columnsOf(widthColumns, narrow), widthColumns, asIs)
+  if (widthColumns !== null && narrow !== null) {
+    // What had no room has left some.
+    const room = Math.max(0, widthColumns - Math.max(...lines.map(displayWidth)))
+    ;({ lines, dropped } = layOut(entries, columnsOf(widthColumns, narrow + room), widthColumns, asIs))
+  }
+  const coloured = lines.map((line, index) =>
+    index === 0 ? paint.bold(line) : paintState(line, entries[index - 1], paint),
+  )
+  const hidden = noRoomFor(dropped).map((line) => `${paint.dim(line)}\n`)
+  return `${coloured.join('\n')}\n${hidden.join('')}${explain(entries)}${foreign(unreadable)}`
+}
+
+const asIs = (text: string): string => text
+
+/** Columns go in this order: config, took, counts, who. */
+function columnsOf(widthColumns: number | null, whatColumns: number | null): Column<HistoryEntry>[] {
+  return [
     BEGAN,
     { title: 'command', align: 'left', cell: (entry) => cut(entry.verb, widthColumns && VERB_COLUMNS) },
-    { title: 'result', align: 'left', cell: (entry) => resultOf(entry) },
-    {
-      title: 'what',
-      align: 'left',
-      cell: (entry) => cut(entry.what.join(', '), whatColumns),
-    },
+    { title: 'result', align: 'left', cell: resultOf },
+    { title: 'what', align: 'left', cell: (entry) => cut(entry.what.join(', '), whatColumns) },
     { title: 'counts', align: 'left', cell: countsOf, droppedAs: 2 },
-    { title: 'took', align: 'right', cell: tookOf, droppedAs: 1 },
-    { title: 'who', align: 'left', cell: (entry) => entry.who, droppedAs: 3 },
-    { title: 'config', align: 'left', cell: (entry) => entry.config?.slice(0, CONFIG_CHARACTERS) ?? '-', droppedAs: 4 },
+    { title: 'took', align: 'right', cell: tookOf, droppedAs: 3 },
+    { title: 'who', align: 'left', cell: (entry) => entry.who, droppedAs: 1 },
+    {
+      title: 'config',
+      align: 'left',
+      cell: (entry) => entry.config?.slice(0, CONFIG_CHARACTERS) ?? '-',
+      droppedAs: 4,
+    },
   ]
-  const { lines, dropped } = layOut(entries, columns, widthColumns, paint.bold)
-  const coloured = lines.map((line, index) => paintState(line, entries[index - 1], paint))
-  const hidden = dropped.length === 0 ? '' : `Not shown for want of room: ${dropped.join(', ')}. All of it: --json\n`
-  return `${coloured.join('\n')}\n${hidden}${explain(entries)}${foreign(unreadable)}`
 }
 
 /** A run that begins, or has ended. */

@@ -1,14 +1,15 @@
 // The report of `stats` for people.
 import type { ChalkInstance } from 'chalk'
-import type { Finding } from '../core/diagnose.ts'
 import { TTL_CLASSES_MS } from '../core/histogram.ts'
 import { printable } from '../core/printable.ts'
 import type { StatsGroup } from '../core/stats.ts'
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../core/units.ts'
 import type { StatsReport } from '../ops/stats.ts'
-import { type Column, layOut } from './columns.ts'
+import { type Column, layOut, noRoomFor } from './columns.ts'
+import { findingLines } from './finding.ts'
 import { readFromText } from './read-from.ts'
 import { serverLine } from './server-line.ts'
+import { wrapped } from './wrapped.ts'
 
 export interface RenderOptions {
   /** a chalk instance; level 0 paints nothing */
@@ -30,9 +31,7 @@ export function renderStats(report: StatsReport, { paint, widthColumns }: Render
     ...rateNow(report),
     '',
     ...(report.groups.length === 0 ? ['no keys'] : lines),
-    ...(dropped.length === 0
-      ? []
-      : [paint.dim(`no room for: ${dropped.join(', ')} (a wider terminal, a pipe or --json has them)`)]),
+    ...noRoomFor(dropped).map((line) => paint.dim(line)),
     ...(report.control.keys === 0
       ? []
       : [
@@ -44,7 +43,7 @@ export function renderStats(report: StatsReport, { paint, widthColumns }: Render
     ...readsLine(report),
     ...largestLines(report),
     ...cost(report, paint),
-    ...report.notes.map((note) => paint.yellow(`note: ${note}`)),
+    ...report.notes.flatMap((note) => wrapped(`note: ${note}`)).map((line) => paint.yellow(line)),
     '',
     ...health(report, paint),
   ].join('\n')}\n`
@@ -230,10 +229,5 @@ function health({ health: { status, findings } }: StatsReport, paint: ChalkInsta
     warning: paint.yellow('! Cache needs attention'),
     critical: paint.red('✗ Cache is in trouble'),
   }
-  return [verdict[status], ...findings.flatMap((finding) => describe(finding, paint))]
-}
-
-function describe({ id, severity, evidence, advice, next }: Finding, paint: ChalkInstance): string[] {
-  const mark = severity === 'critical' ? paint.red('✗') : severity === 'warning' ? paint.yellow('!') : paint.dim('·')
-  return [`  ${mark} ${id}: ${evidence}`, paint.dim(`    ${advice}${next === null ? '' : ` → ${next}`}`)]
+  return [verdict[status], ...findings.flatMap((finding) => findingLines(finding, paint))]
 }

@@ -1,16 +1,22 @@
 // The warm report for people, within 80 columns.
 import type { ChalkInstance } from 'chalk'
-import Table from 'cli-table3'
 import { printable } from '../core/printable.ts'
 import { formatBytes, formatCount, formatDuration } from '../core/units.ts'
 import type { WarmCounts, WarmReport } from '../ops/warm-report.ts'
+import { type Column, layOut, noRoomFor } from './columns.ts'
 import { serverLine } from './server-line.ts'
-import { PLAIN_TABLE } from './table.ts'
 
-export function renderWarm(report: WarmReport, paint: ChalkInstance): string {
+export interface WarmLook {
+  paint: ChalkInstance
+  /** of the terminal; null: no terminal, nothing is left out */
+  widthColumns: number | null
+}
+
+export function renderWarm(report: WarmReport, look: WarmLook): string {
+  const { paint } = look
   const { redis } = report
   const lines = [serverLine(redis)]
-  if (report.models.length > 0) lines.push(modelTable(report, paint))
+  if (report.models.length > 0) lines.push(...modelTable(report, look))
   for (const model of report.models) {
     for (const { id, message } of model.errors)
       lines.push(paint.yellow(`  ${model.model} ${printable(id)}: ${printable(message)}`))
@@ -33,25 +39,42 @@ export function renderWarm(report: WarmReport, paint: ChalkInstance): string {
   return `${lines.join('\n')}\n`
 }
 
-function modelTable(report: WarmReport, paint: ChalkInstance): string {
-  const head = ['model', 'entries', 'selected', 'written', 'present', 'newer', 'invalid.', 'failed', 'bytes']
-  const table = new Table({
-    ...PLAIN_TABLE,
-    head: head.map((name) => paint.bold(name)),
-    colAligns: ['left', 'left', ...head.slice(2).map(() => 'right' as const)],
-  })
-  for (const model of report.models) {
-    const tenant = model.tenant === null ? '' : ` of ${printable(model.tenant)}`
-    table.push([`${model.model}${tenant}`, `${model.namespace}, ${model.strategy}`, ...cells(model)])
-  }
-  if (report.models.length > 1) table.push(['total', '', ...cells(report.totals)].map((cell) => paint.bold(cell)))
-  return table.toString()
+/** One model in one namespace, or all of them. */
+type Row = WarmCounts & Pick<WarmReport['models'][number], 'model' | 'namespace' | 'strategy' | 'tenant'>
+
+const COUNTS: readonly [title: string, count: (row: WarmCounts) => number][] = [
+  ['selected', ({ selected }) => selected],
+  ['written', ({ written }) => written],
+  ['present', ({ skipped }) => skipped.present],
+  ['newer', ({ skipped }) => skipped.newer],
+  ['invalid.', ({ skipped }) => skipped.invalidated],
+  ['failed', ({ failed }) => failed],
+]
+
+/** Where there is no room, columns of noughts go first, the last of them before the others, and bytes at the end. */
+function modelTable({ models, totals }: WarmReport, { paint, widthColumns }: WarmLook): string[] {
+  const total: Row = { ...totals, model: 'total', namespace: '', strategy: '', tenant: null }
+  const rows: Row[] = models.length > 1 ? [...models, total] : [...models]
+  const columns: Column<Row>[] = [
+    { title: 'model', align: 'left', cell: nameOf },
+    { title: 'entries', align: 'left', cell: (row) => (row === total ? '' : `${row.namespace}, ${row.strategy}`) },
+    ...COUNTS.map(
+      ([title, count], index): Column<Row> => ({
+        title,
+        align: 'right',
+        cell: (row) => formatCount(count(row)),
+        ...(rows.every((row) => count(row) === 0) ? { droppedAs: index + 1 } : {}),
+      }),
+    ),
+    { title: 'bytes', align: 'right', cell: ({ bytes }) => formatBytes(bytes), droppedAs: 0 },
+  ]
+  const { lines, dropped } = layOut(rows, columns, widthColumns, (text) => paint.bold(text))
+  const shown = rows.includes(total) ? [...lines.slice(0, -1), paint.bold(lines.at(-1) ?? '')] : lines
+  return [...shown, ...noRoomFor(dropped).map((line) => paint.dim(line))]
 }
 
-function cells({ selected, written, skipped, failed, bytes }: WarmCounts): string[] {
-  return [selected, written, skipped.present, skipped.newer, skipped.invalidated, failed]
-    .map(formatCount)
-    .concat(formatBytes(bytes))
+function nameOf({ model, tenant }: Row): string {
+  return `${model}${tenant === null ? '' : ` of ${printable(tenant)}`}`
 }
 
 function verdict({ totals, ok, dryRun, durationMs, models, problems }: WarmReport, paint: ChalkInstance): string {

@@ -6,8 +6,10 @@ import type { AboutEntry } from '../ops/get.ts'
 import type { WhyReport } from '../ops/why.ts'
 import { lifeParts, ttlText } from './entry.ts'
 import { runCounts } from './run-counts.ts'
+import { wrapped } from './wrapped.ts'
 
-export function renderWhy(report: WhyReport, paint: ChalkInstance): string {
+/** `widthColumns` of the terminal; null: no terminal, a line for each thing. */
+export function renderWhy(report: WhyReport, paint: ChalkInstance, widthColumns: number | null): string {
   const { key, entry, belongsTo, read, reads, near } = report
   const lines: [title: string, text: string][] = [['in Redis', inRedis(report)]]
   if (entry !== null) lines.push(['written', writtenText(entry)], ['envelope', printable(lifeParts(entry).join(' · '))])
@@ -29,9 +31,11 @@ export function renderWhy(report: WhyReport, paint: ChalkInstance): string {
     foreign: 'not read',
   }
   lines.push(['a read now', marks[read.outcome]])
-  const table = lines.map(([title, text]) => `${title.padEnd(10)}  ${text}`)
+  const folded = (text: string, indent: number) =>
+    widthColumns === null ? [text] : wrapped(text, { width: widthColumns, indent })
+  const table = lines.flatMap(([title, text]) => folded(`${title.padEnd(10)}  ${text}`, 12))
   const next = read.next === null ? [] : [paint.dim(`next: ${read.next}`)]
-  return `${[paint.bold(key), ...table, ...read.sentences, ...next].join('\n')}\n`
+  return `${[paint.bold(key), ...table, ...read.sentences.flatMap((text) => folded(text, 2)), ...next].join('\n')}\n`
 }
 
 function inRedis({ exists, type, ttlMs, bytes }: WhyReport): string {

@@ -1,15 +1,15 @@
-// Sentences within 80 columns.
-const WIDTH = 80
+// Sentences within the width of a terminal.
 
-/** Lines of at most 80 characters, broken at spaces; all but the first are indented by two. A word that is longer stands on its own. */
-export function wrapped(text: string): string[] {
+/** Lines of at most `width` characters, broken at spaces; all but the first are indented. A word that is longer stands on its own. */
+export function wrapped(text: string, { width = 80, indent = 2 } = {}): string[] {
   const lines: string[] = []
-  let line = ''
-  for (const word of text.split(' ')) {
-    if (line.trim() !== '' && line.length + 1 + word.length > WIDTH) {
+  const [words, before] = [text.trimStart().split(' '), text.length - text.trimStart().length]
+  let line = ' '.repeat(before) + (words[0] ?? '')
+  for (const word of words.slice(1)) {
+    if (line.length + 1 + word.length > width) {
       lines.push(line)
-      line = `  ${word}`
-    } else line = line === '' ? word : `${line} ${word}`
+      line = `${' '.repeat(indent)}${word}`
+    } else line = `${line} ${word}`
   }
   return [...lines, line]
 }

@@ -78,7 +78,7 @@ describe('history', () => {
     await record({ ...intent, op: 'x2', what: JSON.stringify(['pattern:'.padEnd(250, 'x')]), verb: 'version prune' })
     const wide = await run(['history'], { stdoutIsTty: true })
     for (const line of wide.stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
-    expect(wide.stdout).toMatch(/Not shown for want of room: config, who, counts/)
+    expect(wide.stdout).toMatch(/no room for: config, took, counts/)
     expect(wide.stdout).toMatch(/no result: interrupted\?/)
     expect(wide.stdout).toMatch(/exit 3/)
     const piped = (await run(['history'])).stdout

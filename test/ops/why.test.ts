@@ -425,7 +425,7 @@ describe('why, in full', () => {
     for (const [index, key] of hostileKeys().entries()) {
       if (index % 10 !== 0) continue
       const report = await explain(printable(key))
-      expect(RAW.exec(renderWhy(report, plain))).toBeNull()
+      expect(RAW.exec(renderWhy(report, plain, null))).toBeNull()
       expect(report.exists).toBe(false)
     }
   })

@@ -113,7 +113,7 @@ it('why is told in lines that each say one thing', () => {
       next: 'cachectl warm product',
     },
   }
-  expect(renderWhy(report, paint).split('\n')).toEqual([
+  expect(renderWhy(report, paint, null).split('\n')).toEqual([
     'shop:v1:detail:product:1',
     'in Redis    string · no TTL · 100 B',
     'written     2026-11-21T03:03:05Z (1 m ago) by cli · took 12 ms to load · source version 7',
@@ -148,6 +148,7 @@ it('why is told in lines that each say one thing', () => {
         read: { ...report.read, outcome: 'miss', next: null },
       },
       paint,
+      null,
     ),
   ).toBe('shop:v1:detail:product:1\nin Redis    no\na read now  miss\nA read gives it as stale.\n')
 })

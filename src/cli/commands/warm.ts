@@ -65,7 +65,8 @@ export async function warmCommand(session: Session, { args, flags }: Invocation<
     return session.out.write(
       `${safeJson(session.format(flags) === 'json' ? report : { event: 'report', ...report })}\n`,
     )
-  const text = renderWarm(report, await session.paint(flags))
+  const { stdoutIsTty, columns } = session.io
+  const text = renderWarm(report, { paint: await session.paint(flags), widthColumns: stdoutIsTty ? columns : null })
   if (!flags.quiet) return session.out.write(text)
   const [first] = report.problems
   if (!report.ok) await session.err.write(`warm: ${first ? first.message : `${report.totals.failed} rows failed`}\n`)
