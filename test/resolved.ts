@@ -65,6 +65,7 @@ export function aConfig(
     budget: null,
     server: null,
     protect: [],
+    heartbeatMs: 5_000,
     ...given,
   }
 }

@@ -32,7 +32,7 @@ export interface AnnounceOptions {
   nextSeq(): number
   /** the config has namespaces with L1: where nobody is registered, somebody may have been */
   hasNear: boolean
-  /** of processes of this config */
+  /** that of the config: none of its processes trusts copies for longer */
   heartbeatMs: number
   call: Call
   /** Asked for only where somebody is to be waited for. */
@@ -49,6 +49,11 @@ const MAX_NAMES = 5_000
 /** The channel on which a process hears who did as it announced. */
 export function ackChannel(prefix: string, id: string): string {
   return `${busChannel(prefix)}:${id}`
+}
+
+/** After so long, copies that were trusted for a heartbeat are not given any more. */
+export function lapseMs(heartbeatMs: number): number {
+  return Math.ceil(heartbeatMs * LAPSE_MARGIN)
 }
 
 /** Which process acknowledged what. */
@@ -95,7 +100,7 @@ export async function announce(announcement: Announcement, options: AnnounceOpti
     await call('PUBLISH', busChannel(prefix), JSON.stringify(message))
     const all = complete && waitedFor.size === 0
     // Counted from the answer to PUBLISH: whoever missed the message has no later word of Redis than that.
-    const lapsed = !all && (await lapses(heard, longestMs * LAPSE_MARGIN))
+    const lapsed = !all && (await lapses(heard, lapseMs(longestMs)))
     return { processes: live.length - waitedFor.size, of: live.length, lapsed }
   } finally {
     stop()
@@ -106,7 +111,7 @@ export async function announce(announcement: Announcement, options: AnnounceOpti
 async function lapses(heard: Promise<void>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(true), Math.ceil(ms))
+    timer = setTimeout(() => resolve(true), ms)
   })
   try {
     return await Promise.race([heard.then(() => false), late])

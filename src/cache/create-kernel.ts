@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedConfig } from '../config/resolved.ts'
 import { CachectlError, isOfRedis } from '../core/errors.ts'
 import type { Clock, Random, Reply, Store } from '../ports.ts'
+import { lapseMs } from './announce.ts'
 import { createControlMirror, type Run } from './control-mirror.ts'
 import type { Counters } from './counters.ts'
 import { createFlights } from './flights.ts'
@@ -27,8 +28,6 @@ export interface KernelOptions {
   random: Random
   counters: Counters
   near: Near | null
-  /** how long copies in memory are trusted without a word of Redis */
-  heartbeatMs?: number
   /** how long a call waits for Redis */
   deadlineMs: number
   /** loaders at once while Redis is away */
@@ -45,8 +44,6 @@ const UNHURRIED_MS = 10_000
 const RETRY_MS = 50
 /** `close` waits so long for what is under way. */
 const CLOSE_WITHIN_MS = 2_000
-/** That of L1 where nothing else is said. */
-const HEARTBEAT_MS = 5_000
 
 /** A kernel, and whether Redis is there at this moment. */
 export interface OpenedKernel extends Kernel {
@@ -186,8 +183,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     } catch (error) {
       report(error)
       const lapsed = Object.values(config.namespaces).some((namespace) => namespace.l1 !== null)
-      if (lapsed)
-        await sleep(options.heartbeatMs ?? HEARTBEAT_MS, undefined, { signal: closing.signal }).catch(() => {})
+      if (lapsed) await sleep(lapseMs(config.heartbeatMs), undefined, { signal: closing.signal }).catch(() => {})
       return { ...NOBODY, lapsed }
     }
   }

@@ -123,7 +123,11 @@ export class NearTrust {
       const redirected = session.redirect === null || redirect === session.redirect || isErrorReply(redirect)
       if (!redirected) return this.end()
       const outcome = registration.outcome(registered)
-      if (outcome === 'registered') this.untilMs = sentAtMs + heartbeatMs
+      if (outcome === 'registered') {
+        // Whoever invalidated while nothing was given here may not have waited for this process: it begins anew.
+        if (performance.now() >= this.untilMs) this.#options.onEnd()
+        this.untilMs = sentAtMs + heartbeatMs
+      }
       if (outcome === 'again') setImmediate(() => void this.beat())
     } catch {
       // A connection is lost or silent. The bus says so itself; the kernel attaches another lane.

@@ -10,18 +10,18 @@ import { failedReply } from './link.ts'
 import { NearBus, type OpenBus } from './near-bus.ts'
 import { NearStore } from './near-store.ts'
 import { NearTrust, type Session } from './near-trust.ts'
-import { leaveCommand, MAX_HEARTBEAT_MS, Registration } from './processes.ts'
+import { leaveCommand, Registration } from './processes.ts'
 import type { Announcement, Near, NearEntry } from './tiers.ts'
 import { newToken } from './token.ts'
 
 export interface NearOptions {
-  config: Pick<ResolvedConfig, 'prefix' | 'tenantLabel' | 'namespaces' | 'version' | 'models'>
+  config: Pick<ResolvedConfig, 'prefix' | 'tenantLabel' | 'namespaces' | 'version' | 'models' | 'heartbeatMs'>
   clock: Clock
   /** Called once: at the first attach where a namespace has L1, else when somebody is first waited for. */
   openBus: OpenBus
   /** Of what makes L1 weaker or useless; each once. */
   report(error: CachectlError): void
-  /** How long copies are trusted without a word of Redis; 5,000 ms, at most 60,000. */
+  /** How long copies are trusted here without a word of Redis; that of the config, at most. */
   heartbeatMs?: number
 }
 
@@ -32,9 +32,7 @@ interface Expectation {
   atMs: number
 }
 
-const HEARTBEAT_MS = 5_000
-
-/** @throws CachectlError USAGE for a heartbeat that is none */
+/** @throws CachectlError USAGE for a heartbeat that is none, or longer than that of the config */
 export function createNear(options: NearOptions): Near {
   return new NearTier(options)
 }
@@ -56,9 +54,10 @@ class NearTier implements Near {
   #closed = false
 
   constructor(options: NearOptions) {
-    const { config, heartbeatMs = HEARTBEAT_MS } = options
-    if (!(heartbeatMs > 0 && heartbeatMs <= MAX_HEARTBEAT_MS)) {
-      const hint = `give more than 0 and at most ${MAX_HEARTBEAT_MS}`
+    const { config, heartbeatMs = config.heartbeatMs } = options
+    // Whoever invalidates elsewhere knows that of the config, and waits no longer.
+    if (!(heartbeatMs > 0 && heartbeatMs <= config.heartbeatMs)) {
+      const hint = `give at most that of the config, ${config.heartbeatMs} ms; it may be set there: \`heartbeat: '30s'\``
       throw new CachectlError('USAGE', `a heartbeat cannot last ${heartbeatMs} ms`, { hint })
     }
     this.#options = options
@@ -127,7 +126,7 @@ class NearTier implements Near {
       from: this.#id,
       nextSeq: () => ++this.#seq,
       hasNear: this.#hasNear,
-      heartbeatMs: this.#heartbeatMs,
+      heartbeatMs: this.#options.config.heartbeatMs,
       call: (...args) => this.#call(...args),
       acks: this.#bus.acks,
       listening: () => this.#bus.listening(),

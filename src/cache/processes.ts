@@ -3,6 +3,7 @@
 import { WHEN_FULL } from '../core/control-script.ts'
 import { CachectlError } from '../core/errors.ts'
 import { processesKey } from '../core/key.ts'
+import { MAX_HEARTBEAT_MS } from '../core/lifetime.ts'
 import { isErrorReply } from '../core/reply.ts'
 import type { CommandArgument, Reply } from '../ports.ts'
 
@@ -26,8 +27,6 @@ export interface ProcessRegistry {
   live: readonly { id: string; heartbeatMs: number; versions: readonly string[] }[]
 }
 
-/** Nobody is waited for longer, whatever stands in the hash. */
-export const MAX_HEARTBEAT_MS = 60_000
 /** Heartbeats after which a process that says nothing is forgotten: one is what its trust lasts, the others are for clocks that step. */
 const UNSEEN_HEARTBEATS = 3
 const CREATED = 'created'

@@ -204,6 +204,8 @@ export interface Config<
   server?: ServerOptions
   /** globs of keys that nothing here ever deletes */
   protect?: readonly string[]
+  /** how long entries in the memory of a process are trusted without a word of Redis, and an invalidation waits where it cannot know who has some; at most `'60s'` (`'5s'`) */
+  heartbeat?: Duration
   /** `'production'`: destructive commands ask for the typed prefix always (`'development'`) */
   env?: 'production' | 'development'
 }

@@ -31,6 +31,7 @@ export const DEFAULTS = {
   l1Entries: 10_000,
   l1Bytes: 64 * 1024 * 1024,
   env: 'development',
+  heartbeatMs: 5_000,
 } as const
 
 export interface ResolveOptions {
@@ -73,6 +74,7 @@ function resolve(read: ReadConfig, { name, file, redis, env }: ResolveOptions): 
     budget: budget ? Object.freeze({ maxKeys: budget.maxKeys ?? null, maxBytes: budget.maxMemory ?? null }) : null,
     server: server ? resolveServer(server) : null,
     protect: Object.freeze([...(read.protect ?? [])]),
+    heartbeatMs: read.heartbeat ?? DEFAULTS.heartbeatMs,
   })
 }
 

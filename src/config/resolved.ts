@@ -133,4 +133,6 @@ export interface ResolvedConfig {
   /** null: the config says nothing of it */
   server: WantedServer | null
   protect: readonly string[]
+  /** the longest time for which any process trusts what it has in its memory without a word of Redis */
+  heartbeatMs: number
 }

@@ -1,4 +1,5 @@
 // The options of a config: what each may be. The types of the same options, with what they mean, are in define-config.ts.
+import { MAX_HEARTBEAT_MS } from '../core/lifetime.ts'
 import { PERSISTENCE } from '../core/server-policy.ts'
 import type { Row, Source } from '../ports.ts'
 import type { Place } from './problems.ts'
@@ -165,6 +166,15 @@ const label: Reader<string> = (value, place) => {
   return read
 }
 
+const heartbeat: Reader<number> = (value, place) => {
+  const ms = duration(1)(value, place)
+  if (ms === undefined || ms <= MAX_HEARTBEAT_MS) return ms
+  return place.report(
+    `'${value}' is too long: invalidations may have to wait for it`,
+    "write '60s' or less",
+  ) as undefined
+}
+
 export const schema = object({
   redis,
   prefix: name,
@@ -191,6 +201,7 @@ export const schema = object({
     persistence: oneOf(...PERSISTENCE),
   }),
   protect: array(text),
+  heartbeat,
   env: oneOf('production', 'development'),
 })
 

@@ -1,8 +1,11 @@
-// How long entries live: by row, shortened at random, and the stamps that they hold at least as long.
+// How long entries live: by row, shortened at random, and the stamps that they hold at least as long; how long copies of them may be trusted.
 import type { Random, Row } from '../ports.ts'
 
 /** Stamps outlive what nobody foresaw of the entries that hold them: a clock, a longer TTL of another version of the code. */
 const SHORTEST_STAMP_MS = 24 * 3_600_000
+
+/** Of the heartbeat that a config may have, and of what anybody waits for, whatever stands in Redis. */
+export const MAX_HEARTBEAT_MS = 60_000
 
 /** null: without end */
 export type RowTtl = ((row: Row) => number | null) | number | null | undefined

@@ -26,8 +26,6 @@ export interface Changer {
   close(): Promise<void>
 }
 
-/** Of processes whose heartbeat nobody knows. */
-const HEARTBEAT_MS = 5_000
 /** Processes are told, and heard, for no longer than this by who was stopped. */
 export const TOLD_WITHIN_MS = 1_000
 /** For how long a change is sent again to a primary that has taken over. */
@@ -89,7 +87,7 @@ export async function openChanger(context: OpenedContext): Promise<Changer> {
           from: id,
           nextSeq: () => 1,
           hasNear,
-          heartbeatMs: HEARTBEAT_MS,
+          heartbeatMs: config.heartbeatMs,
           call,
           acks,
           listening,

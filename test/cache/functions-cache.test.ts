@@ -25,9 +25,10 @@ function open(url = redis.url) {
     redis: url,
     prefix: 'shop',
     tenant: { label: 'org' },
+    heartbeat: '300ms',
     namespaces: { user_data: { ttl: '1h', l1: true }, fragment: { l1: true } },
   })
-  const cache = createCache(config, { heartbeat: '300ms', deadline: '5s', onError: (error) => void errors.push(error) })
+  const cache = createCache(config, { deadline: '5s', onError: (error) => void errors.push(error) })
   opened.push(cache)
   return cache
 }

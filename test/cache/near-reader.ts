@@ -73,9 +73,8 @@ export async function openReader(url: string, options: ReaderOptions = {}): Prom
   let bus: Bus | null = null
   let bumps = 0
   const near = createNear({
-    config: aConfig(url, [], { namespaces: { detail: aNamespace('detail', { l1 }) } }),
+    config: aConfig(url, [], { namespaces: { detail: aNamespace('detail', { l1 }) }, heartbeatMs }),
     clock: { now: Date.now },
-    heartbeatMs,
     openBus: (wanted, listener) => {
       bus = openBus(target, { ...wanted, ...timeouts }, listener)
       return bus

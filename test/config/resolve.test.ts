@@ -49,6 +49,7 @@ describe('resolveConfig', () => {
       budget: null,
       server: null,
       protect: [],
+      heartbeatMs: 5_000,
     })
     expect(config.namespaces.detail).toEqual({
       name: 'detail',
@@ -338,6 +339,11 @@ describe('problems', () => {
     [{ protect: ['*'.repeat(3).replaceAll('*', '*a').repeat(10)] }, 'protect[0] | '],
     [{ protect: [''] }, 'protect[0] | is empty'],
     [{ protect: 'bull:*' }, 'protect | is text, not an array'],
+    [
+      { heartbeat: '61s' },
+      "heartbeat | '61s' is too long: invalidations may have to wait for it | write '60s' or less",
+    ],
+    [{ heartbeat: 5 }, 'heartbeat | 5 is a bare number'],
     [{ namespaces: { model: {} } }, 'namespaces.model | `model` is a word of targets'],
     [{ namespaces: { 'a b': {} } }, 'namespaces["a b"] | "a b" cannot be a name'],
     [{ namespaces: { a: undefined } }, 'namespaces.a | is undefined'],

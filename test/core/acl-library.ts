@@ -32,6 +32,7 @@ export async function useLibrary(url: string, prefix: string): Promise<string> {
       {
         redis: url,
         prefix,
+        heartbeat: '300ms',
         namespaces: {
           user_data: { ttl: '10m', grace: '1m', l1: { maxEntries: 100 } },
           detail: { ttl: '1h' },
@@ -40,7 +41,7 @@ export async function useLibrary(url: string, prefix: string): Promise<string> {
         },
         models: { product: { source, namespace: 'detail', tenant: false } },
       },
-      { deadline: '1s', heartbeat: '300ms', onError: (error) => void errors.push(String(error)) },
+      { deadline: '1s', onError: (error) => void errors.push(String(error)) },
     )
   const [first, second] = [open(), open()]
   const results: string[] = []

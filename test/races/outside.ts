@@ -20,7 +20,8 @@ import { type Rewrite, rewritingStore } from './naive-cli.ts'
 import { isBump, NAMESPACES, type Plan, placeOf, type Truth, UNHELD } from './trial.ts'
 
 /** As the processes have it, and each subject a model too, whose rows are the truth. */
-function configOf(url: string, prefix: string, { l1, loadMs, truth, trials }: OutsideOptions, random: () => number) {
+function configOf(url: string, prefix: string, options: OutsideOptions, random: () => number) {
+  const { heartbeatMs = 300, l1, loadMs, truth, trials } = options
   const near = l1 ? { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024 } : null
   const namespaces = Object.fromEntries(
     Array.from({ length: NAMESPACES }, (_, index) => [
@@ -42,11 +43,13 @@ function configOf(url: string, prefix: string, { l1, loadMs, truth, trials }: Ou
     }
     return aModel(`s${trial}`, source, { namespace: `n${trial % NAMESPACES}`, tenant: trial % 3 === 0, join: [] })
   })
-  return aConfig(url, models, { prefix, namespaces, tenantLabel: 'org' })
+  return aConfig(url, models, { prefix, namespaces, tenantLabel: 'org', heartbeatMs })
 }
 
 export interface OutsideOptions {
   l1: boolean
+  /** of the config, as the processes have it */
+  heartbeatMs?: number
   truth: Truth
   /** the longest that a warm run takes to load */
   loadMs: number
@@ -195,7 +198,7 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
       const warming = (async () => {
         while (!over && canWarm) {
           await warmOnce(plan, prefix)
-          await pause(random() * 5)
+          await pause(random() * 60)
         }
       })()
       try {

@@ -6,7 +6,7 @@ import { openStore } from '../../src/adapters/redis/store.ts'
 import { createKernel } from '../../src/cache/create-kernel.ts'
 import type { Load } from '../../src/cache/kernel.ts'
 import { createNear } from '../../src/cache/near.ts'
-import type { ResolvedConfig, ResolvedNamespace } from '../../src/config/resolved.ts'
+import type { RedisTarget, ResolvedConfig, ResolvedNamespace } from '../../src/config/resolved.ts'
 import { openKernel } from '../../src/open-kernel.ts'
 import { aConfig, aNamespace } from '../resolved.ts'
 import { type History, joinHistories, monotonicMs } from './history.ts'
@@ -17,6 +17,8 @@ import { type OpenedTruth, openTruth } from './truth.ts'
 
 export interface OpenOptions {
   url: string
+  /** of a second server, which every other namespace is on; null: there is one */
+  otherUrl?: string | null
   /** of the server that holds the source */
   truthUrl: string
   prefix: string
@@ -57,25 +59,38 @@ let truth: OpenedTruth | null = null
 let opened: OpenOptions
 const errors: string[] = []
 
-function configOf({ url, prefix, l1 }: OpenOptions): ResolvedConfig {
+function configOf({ otherUrl = null, url, prefix, l1, heartbeatMs }: OpenOptions): ResolvedConfig {
   const near = l1 ? { maxEntries: 10_000, maxBytes: 16 * 1024 * 1024 } : null
   const namespaces: Record<string, ResolvedNamespace> = {}
   for (let index = 0; index < NAMESPACES; index++)
-    namespaces[`n${index}`] = aNamespace(`n${index}`, { l1: index === UNHELD ? null : near })
-  return aConfig(url, [], { prefix, namespaces, tenantLabel: 'org' })
+    namespaces[`n${index}`] = aNamespace(`n${index}`, {
+      l1: index === UNHELD ? null : near,
+      redis: otherUrl !== null && index % 2 === 1 ? 'other' : 'default',
+    })
+  const config = aConfig(url, [], { prefix, namespaces, tenantLabel: 'org', heartbeatMs })
+  return otherUrl === null ? config : { ...config, redis: redisOf(config, otherUrl) }
+}
+
+function redisOf({ redis, prefix, tenantLabel, namespaces }: ResolvedConfig, otherUrl: string): RedisTarget {
+  const first = redis as RedisTarget
+  const named = Object.values(namespaces).map(({ name, redis: server }) => ({ name, keyPattern: null, server }))
+  return {
+    ...first,
+    named: { others: { other: { ...first, url: otherUrl } }, prefix, tenantLabel, namespaces: named },
+  }
 }
 
 function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
-  const { url, prefix, mutant, heartbeatMs, deadlineMs } = options
+  const { url, prefix, mutant, deadlineMs } = options
   const onError = (error: unknown) => void errors.push(String(error))
   const config = configOf(options)
-  if (mutant === null) return openKernel(config, { heartbeatMs, deadlineMs, onError })
+  if (mutant === null) return openKernel(config, { deadlineMs, onError })
   if (NAIVE.includes(mutant)) {
     const redis = new Redis({ path: url.replace(/^unix:/, '') })
     return { ...createNaiveCache(redis, prefix, mutant as NaiveName), close: async () => redis.disconnect() }
   }
   const name = mutant as MutantName
-  const target = { url, from: 'the test', tls: null }
+  const target = config.redis as RedisTarget
   const timeouts = { connectTimeoutMs: 2_000, replyTimeoutMs: 2_000 }
   const store = openStore(target, timeouts)
   const servers = { masters: () => store.masters(), layout: () => store.layout(), history: () => store.history() }
@@ -85,7 +100,6 @@ function openCache(options: OpenOptions): Tried & { close(): Promise<void> } {
     near: createNear({
       config,
       clock: Date,
-      heartbeatMs,
       openBus: name === 'deaf L1' ? deafen(open) : open,
       report: onError,
     }),
