@@ -16,8 +16,11 @@ export function refuseUnknown(options: unknown, known: ReadonlySet<string>, of: 
   for (const name in options) if (!known.has(name) && !(name in Object.prototype)) throw unknownName(name, known, of)
 }
 
-/** A value of the wrong kind, in words; text is not shown, for it may be long or secret. */
+const SHOWN = 40
+
+/** A value of the wrong kind, in words. */
 export function shownKind(value: unknown): string {
+  if (typeof value === 'string' && value !== '') return printable(value.slice(0, SHOWN))
   return typeof value === 'number' || typeof value === 'boolean' || value === null
     ? String(value)
     : `of type ${typeof value}`
