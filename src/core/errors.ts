@@ -77,6 +77,7 @@ const ERRORS = {
     exit: EXIT.denied,
     hint: 'use rediss:// for a TLS port, redis:// for a plain one, and name a private CA with `tls: { ca }`',
   },
+  REDIS_TOO_OLD: { exit: EXIT.usage, hint: 'docs/topologies.md says what works from which version on' },
   REDIS_REFUSES_WRITES: { exit: EXIT.refusesWrites, hint: 'free memory or mend the server, then run it again' },
   REDIS_PROTOCOL: { exit: EXIT.unexpected, hint: 'is this port a Redis server?' },
   REDIS_BINARY_MISSING: {

@@ -1,5 +1,7 @@
 // INFO as text, read into what cachectl speaks of. A server may leave out what it likes: what is missing is null.
+import { CachectlError } from '../../core/errors.ts'
 import { numberField, parseInfo } from '../../core/info-text.ts'
+import { printable } from '../../core/printable.ts'
 import type { RedisIdentity, ServerInfo } from '../../ports.ts'
 
 export { parseInfo }
@@ -64,6 +66,19 @@ export function infoIdentity(fields: ReadonlyMap<string, string>): InfoIdentity 
     runId: fields.get('run_id') || null,
     replicationId: fields.get('master_replid') || null,
   }
+}
+
+/** Others that speak its protocol also say a redis_version, which tells nothing of what they can do. */
+const NOT_REDIS = ['valkey_version', 'kvrocks_version', 'dragonfly_version', 'garnet_version']
+
+/** Redis 6.0 is the oldest with users, tracking and tests. @throws CachectlError REDIS_TOO_OLD */
+export function assertNotTooOld(fields: ReadonlyMap<string, string>, endpoint: string): void {
+  const redis = fields.get('redis_version')
+  if (redis === undefined || !(Number.parseInt(redis, 10) < 6) || NOT_REDIS.some((name) => fields.has(name))) return
+  throw new CachectlError(
+    'REDIS_TOO_OLD',
+    `${endpoint} is Redis ${printable(redis)}: cachectl needs Redis 6.0 or later, or Valkey`,
+  )
 }
 
 /** Of several servers: ids are those of all, sorted, so that they change when one does; the rest is what all say alike. */

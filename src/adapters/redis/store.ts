@@ -15,7 +15,7 @@ import type {
 } from '../../ports.ts'
 import { Cluster, isSlotTable } from './cluster.ts'
 import { describeError } from './errors.ts'
-import { infoIdentity, joinIdentities, serverInfo, sumInfo } from './info.ts'
+import { assertNotTooOld, infoIdentity, joinIdentities, serverInfo, sumInfo } from './info.ts'
 import { DEFAULT_SERVER } from './named-keys.ts'
 import { NamedStore } from './named-store.ts'
 import { countKeys, NodeLink, type NodeOptions, probeCommand } from './node-link.ts'
@@ -58,7 +58,7 @@ class ServerStore implements Store {
     const cluster = await this.#findCluster()
     const own = { database: this.#place.database, from: this.#target.from }
     if (cluster) {
-      const infos = await Promise.all((await cluster.links()).map((link) => link.info()))
+      const infos = await Promise.all((await cluster.links()).map(knownServer))
       return {
         endpoint: endpointOf(this.#target.url),
         mode: 'cluster',
@@ -66,7 +66,7 @@ class ServerStore implements Store {
         ...joinIdentities(infos.map(infoIdentity)),
       }
     }
-    const identity = infoIdentity(await this.#link.info())
+    const identity = infoIdentity(await knownServer(this.#link))
     const mode = this.#options.embedded ? 'embedded' : this.#sentinel ? 'sentinel' : 'standalone'
     return { endpoint: this.#link.endpoint, mode, ...own, ...identity }
   }
@@ -184,4 +184,11 @@ class ServerStore implements Store {
       },
     )
   }
+}
+
+/** INFO. @throws CachectlError REDIS_TOO_OLD */
+async function knownServer(link: NodeLink): Promise<ReadonlyMap<string, string>> {
+  const fields = await link.info()
+  assertNotTooOld(fields, link.endpoint)
+  return fields
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { infoIdentity, parseInfo, serverInfo } from '../../../src/adapters/redis/info.ts'
+import { assertNotTooOld, infoIdentity, parseInfo, serverInfo } from '../../../src/adapters/redis/info.ts'
 import { openStore, type StoreOptions } from '../../../src/adapters/redis/store.ts'
 import type { Master, Store } from '../../../src/ports.ts'
 import { startRedis, type TestRedis, tlsFixture } from '../../servers.ts'
@@ -193,5 +193,18 @@ describe('INFO', () => {
       replicationId: null,
     })
     expect(serverInfo(fields, 7)).toMatchObject({ maxMemoryBytes: 0, usedMemoryBytes: null, keys: 7, policy: null })
+  })
+
+  it('tells a Redis that is too old, and takes others at their word', () => {
+    const check = (text: string) => () => assertNotTooOld(parseInfo(text), 'h:1')
+    for (const old of ['5.0.14', '4.0.0', '2.8.24'])
+      expect(check(`redis_version:${old}\r\n`)).toThrow(`h:1 is Redis ${old}: cachectl needs Redis 6.0 or later`)
+    for (const fine of [
+      'redis_version:6.0.16',
+      'redis_version:10.0.0',
+      'redis_version:4.0.0\r\nkvrocks_version:2.9.0',
+      '',
+    ])
+      expect(check(fine)).not.toThrow()
   })
 })
