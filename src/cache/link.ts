@@ -1,5 +1,6 @@
 // The way to Redis: one connection, everything of one turn of the event loop in one write, a deadline on each answer, and a breaker. Never waits for a
 // Redis that is away: while it is, calls are refused at once and the connection is made anew behind them.
+import { describeReply } from '../core/error-reply.ts'
 import { CachectlError } from '../core/errors.ts'
 import { isErrorReply } from '../core/reply.ts'
 import type { Lane, Page, Reply } from '../ports.ts'
@@ -266,7 +267,7 @@ export function failedReply(replies: readonly Reply[]): CachectlError | null {
 
 function replyError({ error, code }: { error: string; code: string }): CachectlError {
   const refusesWrites = ['OOM', 'MISCONF', 'READONLY', 'NOREPLICAS'].includes(code)
-  if (refusesWrites) return new CachectlError('REDIS_REFUSES_WRITES', `Redis refuses to write: ${error}`)
+  if (refusesWrites) return describeReply(error, 'Redis')
   if (code === 'NOPERM') return new CachectlError('REDIS_ACL', `Redis does not allow it: ${error}`)
   return new CachectlError('REDIS_REPLY', `Redis answered: ${error}`)
 }

@@ -8,9 +8,12 @@ const CALLED_BY_SCRIPT =
 const DENIED_TO_SCRIPT =
   /^(?:ERR )?(?:ACL failure in script: |(?=The user executing the script can't ))(.+?)(?: script: .*)?$/
 
+/** Where it was that a script came upon it: of use only where the script itself is at fault, which is ERR. */
+const PLACE_IN_SCRIPT = /^(?!ERR )([A-Z]{3,} .*?) script: [0-9a-f]{40}, on @user_script:\d+\.$/
+
 /** The line of an error reply, also where a script came upon it, with its first word, which says of what kind it is. */
 export function errorReply(line: string): ErrorReply {
-  const error = line.replace(CALLED_BY_SCRIPT, '').replace(DENIED_TO_SCRIPT, 'NOPERM $1')
+  const error = line.replace(CALLED_BY_SCRIPT, '').replace(DENIED_TO_SCRIPT, 'NOPERM $1').replace(PLACE_IN_SCRIPT, '$1')
   const space = error.indexOf(' ')
   return { error, code: space === -1 ? error : error.slice(0, space) }
 }

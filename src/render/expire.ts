@@ -81,7 +81,7 @@ export function renderExpire(report: ExpireReport, paint: ChalkInstance, argv: r
     const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
     const resume = report.stopped === null || report.stopped.code === 'INTERRUPTED'
     lines.push(
-      `${paint.red('✗')} stopped after ${took}: ${printable(why)}. What was changed stays changed.`,
+      `${paint.red('✗')} stopped after ${took}: ${printable(why).replace(/\.$/, '')}. What was changed stays changed.`,
       `  next: ${resume ? `run it again: ${commandLine(argv)}` : printable(report.stopped?.hint ?? '')}`,
     )
   }

@@ -80,7 +80,7 @@ export function renderInvalidate(report: InvalidateReport, paint: ChalkInstance,
   else {
     const why = report.stopped?.message ?? report.doubt ?? 'some keys are left'
     const reach = report.applied ? ' Nothing old is given any more.' : ''
-    lines.push(`${paint.red('✗')} stopped after ${took}: ${printable(why)}.${reach}`)
+    lines.push(`${paint.red('✗')} stopped after ${took}: ${printable(why).replace(/\.$/, '')}.${reach}`)
     lines.push(
       `  next: ${report.stopped && report.stopped.code !== 'INTERRUPTED' ? printable(report.stopped.hint) : `run it again: ${commandLine(argv)}`}`,
     )

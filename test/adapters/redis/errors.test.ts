@@ -49,6 +49,10 @@ test('what a script came upon is told like what a command did, also as servers b
     expect(describeReply(around + line, 'h:1')).toEqual(describeReply(plain, 'h:1'))
     expect(describeReply(around + line, 'h:1').code).toBe(code)
   }
+  const plain = "READONLY You can't write against a read only replica."
+  const place = ' script: 2b6a50874ff7d96c46b4a6e62185f77a6d93bab6, on @user_script:31.'
+  expect(errorReply(plain + place)).toEqual({ error: plain, code: 'READONLY' })
+  expect(errorReply(`ERR it fails${place}`).error).toBe(`ERR it fails${place}`)
   const fault = `${around}user_script:1: attempt to index a nil value`
   expect(errorReply(fault)).toEqual({ error: fault, code: 'ERR' })
 })
