@@ -94,19 +94,30 @@ export function replicationOf(infos: readonly MasterInfo[]): {
 } {
   const behind: string[] = []
   const cutOff: string[] = []
+  const alone: string[] = []
   let replicas = 0
   for (const { id, fields } of infos) {
     if (fields.get('master_link_status') === 'down') cutOff.push(`${id} has lost its primary`)
     const offset = numberField(fields, 'master_repl_offset')
+    const before = replicas
     for (const [name, text] of fields) {
       if (!/^slave\d+$/.test(name)) continue
       replicas++
       const lag = lagOf(text, offset)
       if (lag !== null) behind.push(`${lag} (of ${id})`)
     }
+    if (replicas > before && writesAlone(fields)) alone.push(`${id}, which has ${formatReplicas(replicas - before)}`)
   }
-  return { facts: { behind, cutOff }, replicas }
+  return { facts: { behind, cutOff, alone }, replicas }
 }
+
+/** A master of a Cluster stops by itself when it is cut off. The server counts good replicas only where it is told how many it needs. */
+function writesAlone(fields: ReadonlyMap<string, string>): boolean {
+  const isPrimary = fields.get('role') === 'master' && fields.get('cluster_enabled') !== '1'
+  return isPrimary && !fields.has('min_slaves_good_slaves')
+}
+
+const formatReplicas = (count: number): string => (count === 1 ? 'one replica' : `${count} replicas`)
 
 /** `ip=10.0.0.7,port=6379,state=online,offset=1234,lag=0`; null: it is in step. */
 function lagOf(text: string, masterOffset: number | null): string | null {

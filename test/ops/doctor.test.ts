@@ -121,7 +121,7 @@ describe('what doctor finds on a real server', () => {
   )
 
   it('all that a small machine can be brought to', () => {
-    const elsewhere = ['save-failed', 'latency', 'replica', 'replica-behind', 'replica-cut-off']
+    const elsewhere = ['save-failed', 'latency', 'replica', 'replica-behind', 'replica-cut-off', 'writes-alone']
     const unreachable = ['unreachable', 'no-answer', 'login-refused', 'tls-failed']
     // They take most of a machine's memory, or minutes of expiry; test/core/diagnose.test.ts has their borders.
     const tooLarge = ['memory-unbounded', 'fragmentation', 'swapping', 'expired-backlog']
@@ -153,7 +153,7 @@ describe('what doctor finds on a real server', () => {
     }
   })
 
-  it('replica, replica-cut-off, replica-behind', async () => {
+  it('replica, replica-cut-off, replica-behind, writes-alone', async () => {
     const primary = await startRedis({ port: 0 })
     const replica = await startRedis({ port: 0 })
     try {
@@ -162,6 +162,10 @@ describe('what doctor finds on a real server', () => {
       await waitFor(async () => /master_link_status:up/.test(String(await replica.call('INFO', 'replication'))))
       await waitFor(async () => /state=online/.test(String(await primary.call('INFO', 'replication'))))
       expect(found(await look(replica.url))).toContain('replica')
+      expect(found(await look(primary.url))).toContain('writes-alone')
+      await primary.call('CONFIG', 'SET', 'min-replicas-to-write', '1')
+      expect(found(await look(primary.url))).not.toContain('writes-alone')
+      await primary.call('CONFIG', 'SET', 'min-replicas-to-write', '0')
       process.kill(replica.pid, 'SIGSTOP')
       await primary.call('SET', 'x', 'x'.repeat(2 * 1024 ** 2), 'PX', 60_000)
       const behind = await look(primary.url)

@@ -65,6 +65,8 @@ export interface CheckedFacts {
     behind: readonly string[]
     /** this server is a replica that has lost its primary */
     cutOff: readonly string[]
+    /** primaries, outside of Clusters, that take writes also when no replica gets them */
+    alone: readonly string[]
   }
   clients?: { buffers: readonly { client: string; bytes: number }[] }
   /** `slowest`: null where there is none */

@@ -123,6 +123,18 @@ export const SERVER_RULES: readonly Rule[] = [
       replication === undefined || replication.behind.length === 0 ? null : listed(replication.behind),
   },
   {
+    id: 'writes-alone',
+    severity: 'info',
+    check: 'replication',
+    troubles: ['invalidation', 'stale'],
+    threshold: 'a primary with replicas, not of a Cluster, without min-replicas-to-write',
+    advice:
+      'cut off from them, it takes writes that its successor never gets: with two replicas or more set min-replicas-to-write to 1 and min-replicas-max-lag to some seconds; with a single one it would take none while that one is away',
+    next: 'redis-cli CONFIG GET min-replicas-*',
+    find: ({ checked: { replication } }) =>
+      replication === undefined || replication.alone.length === 0 ? null : listed(replication.alone),
+  },
+  {
     id: 'clients-near-limit',
     severity: 'warning',
     check: 'clients',
