@@ -1,12 +1,10 @@
 // `evict` from the command line: what it says before and behind, what it asks and refuses, how it ends when it is stopped.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { run as runProgram } from '../../src/cli/program.ts'
-import { startRedis, type TestRedis } from '../servers.ts'
-import { createProject, type Project, until } from './spawned.ts'
+import type { TestRedis } from '../servers.ts'
+import { openProjects, type Projects } from './in-folder.ts'
+import { type Project, until } from './spawned.ts'
 import { cachectl, testIo } from './test-io.ts'
 
 const config = (more = '', budget = 'budget: { maxMemory: "1mb" },') => `export default {
@@ -15,30 +13,18 @@ const config = (more = '', budget = 'budget: { maxMemory: "1mb" },') => `export 
   models: { product: { source: null, namespace: 'detail', tenant: false }, order: { source: null, namespace: 'detail', tenant: true } },
 }`
 
+let open: Projects
 let redis: TestRedis
 let project: Project
 let production: Project
-let state: string
 beforeAll(async () => {
-  redis = await startRedis({ port: 0 })
-  project = createProject({ 'cache.config.mjs': config() })
-  production = createProject({ 'cache.config.mjs': config("env: 'production',") })
-  state = mkdtempSync(join(tmpdir(), 'cachectl-state-'))
+  open = await openProjects(config)
+  ;({ redis, project, production } = open)
 })
-afterAll(async () => {
-  project.remove()
-  production.remove()
-  rmSync(state, { recursive: true, force: true })
-  await redis.stop()
-})
+afterAll(() => open.close())
 beforeEach(() => redis.call('FLUSHALL'))
 
-const given = (more: Parameters<typeof cachectl>[1] = {}) => ({
-  cwd: project.folder,
-  env: { CACHECTL_REDIS: redis.url, XDG_STATE_HOME: state, NO_COLOR: '1' },
-  ...more,
-})
-const run = (argv: readonly string[], more: Parameters<typeof cachectl>[1] = {}) => cachectl(argv, given(more))
+const run = (argv: readonly string[], more: Parameters<typeof cachectl>[1] = {}) => cachectl(argv, open.given(more))
 const keysOf = async (part: string) => (await redis.call('KEYS', `*${part}*`)) as string[]
 
 /** The TTL grows with the number. */
@@ -167,7 +153,7 @@ describe('before it deletes', () => {
     await fill(120)
     const answer = async (text: string) => {
       const stdin = Object.assign(new PassThrough(), { isTTY: true })
-      const test = testIo(given({ stdin, stderrIsTty: true }))
+      const test = testIo(open.given({ stdin, stderrIsTty: true }))
       const ended = runProgram(['evict'], test.io)
       await until(() => test.stderr().includes('Go on? [y/N]'))
       stdin.end(`${text}\n`)
@@ -210,7 +196,7 @@ it('says what is in the way: nothing that matches, or protected keys alone', asy
 
 it('stopped by Ctrl-C, it says what was done and ends with 130; the same command does the rest', async () => {
   await fill(4000)
-  const test = testIo(given())
+  const test = testIo(open.given())
   const ended = runProgram(['evict', '--yes', '--max-percent', '100', '--rate', '500', '--json'], test.io)
   await until(async () => (await keysOf(':detail:')).length < 4000)
   test.signal('SIGINT')

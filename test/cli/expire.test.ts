@@ -1,12 +1,11 @@
 // `expire` from the command line: what it says before and behind, what it refuses, and what is true when it is stopped.
-import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { run as runProgram } from '../../src/cli/program.ts'
 import { randomFromSeed, seed } from '../seed.ts'
-import { startRedis, type TestRedis } from '../servers.ts'
-import { createProject, type Project, until } from './spawned.ts'
+import type { TestRedis } from '../servers.ts'
+import { openProjects, type Projects } from './in-folder.ts'
+import { type Project, until } from './spawned.ts'
 import { cachectl, testIo } from './test-io.ts'
 
 const config = (more = '') => `export default {
@@ -17,30 +16,17 @@ const config = (more = '') => `export default {
 
 const HOUR = 3_600_000
 
+let open: Projects
 let redis: TestRedis
-let project: Project
 let production: Project
-let state: string
 beforeAll(async () => {
-  redis = await startRedis({ port: 0 })
-  project = createProject({ 'cache.config.mjs': config() })
-  production = createProject({ 'cache.config.mjs': config("env: 'production',") })
-  state = mkdtempSync(join(tmpdir(), 'cachectl-state-'))
+  open = await openProjects(config)
+  ;({ redis, production } = open)
 })
-afterAll(async () => {
-  project.remove()
-  production.remove()
-  rmSync(state, { recursive: true, force: true })
-  await redis.stop()
-})
+afterAll(() => open.close())
 beforeEach(() => redis.call('FLUSHALL'))
 
-const given = (more: Parameters<typeof cachectl>[1] = {}) => ({
-  cwd: project.folder,
-  env: { CACHECTL_REDIS: redis.url, XDG_STATE_HOME: state, NO_COLOR: '1' },
-  ...more,
-})
-const run = (argv: readonly string[], more: Parameters<typeof cachectl>[1] = {}) => cachectl(argv, given(more))
+const run = (argv: readonly string[], more: Parameters<typeof cachectl>[1] = {}) => cachectl(argv, open.given(more))
 const json = async (argv: readonly string[]) => {
   const ended = await run([...argv, '--json'])
   return { ...ended, report: JSON.parse(ended.stdout) }
@@ -99,7 +85,7 @@ describe('expire', () => {
       exitCode: 0,
       bytes: null,
     })
-    expect((await run(['history'])).stdout).toMatch(/expire +done +all, TTL of the config +10 matched, 10 changed/)
+    expect((await run(['history'])).stdout).toMatch(/expire +done +all, TTL of the config +10 changed/)
   })
 
   it('-q says nothing, and where nothing matches it names what there is', async () => {
@@ -148,7 +134,7 @@ describe('expire', () => {
   it('without a config: patterns with --foreign, never queues and locks', async () => {
     await fill(5, 'app:')
     await redis.call('HSET', 'bull:mail:meta', 'a', 'b')
-    const away = given({ cwd: tmpdir() })
+    const away = open.given({ cwd: tmpdir() })
     const here = (argv: readonly string[]) => cachectl(argv, away)
     expect((await here(['expire', 'pattern:app:*', '--ttl', '1h', '-y'])).exitCode).toBe(4)
     const done = await here(['expire', 'pattern:*', '--foreign', '--ttl', '1h', '-y', '--json'])
@@ -165,7 +151,7 @@ describe(`stopped in the middle (seed ${seed})`, () => {
       await fill(5_000)
       const [name, exitCode] = random() < 0.5 ? (['SIGINT', 130] as const) : (['SIGTERM', 143] as const)
       const after = Math.floor(random() * 4_000)
-      const test = testIo(given())
+      const test = testIo(open.given())
       const ended = runProgram(['expire', 'all', '--ttl', '1h', '-y', '--rate', '5000', '--json'], test.io)
       await until(async () => (await withTtl()) > after)
       test.signal(name)

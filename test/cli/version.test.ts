@@ -1,12 +1,10 @@
 // `version` from the command line: what it says, what it refuses, its exit codes, and what is true when it is stopped.
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { run as runProgram } from '../../src/cli/program.ts'
 import { type Account, emptyAccount, isBalanced } from '../../src/core/account.ts'
 import { RAW } from '../ops/fixture.ts'
-import { startRedis, type TestRedis } from '../servers.ts'
+import type { TestRedis } from '../servers.ts'
+import { openProjects, type Projects } from './in-folder.ts'
 import { createProject, type Project, until } from './spawned.ts'
 import { cachectl, testIo } from './test-io.ts'
 
@@ -16,31 +14,18 @@ const config = (more = '') => `export default {
   models: { product: { source: null, namespace: 'detail', tenant: false }, order: { source: null, namespace: 'detail', tenant: true } },
 }`
 
+let open: Projects
 let redis: TestRedis
-let project: Project
 let production: Project
-let state: string
 beforeAll(async () => {
-  redis = await startRedis({ port: 0 })
-  project = createProject({ 'cache.config.mjs': config() })
-  production = createProject({ 'cache.config.mjs': config("env: 'production',") })
-  state = mkdtempSync(join(tmpdir(), 'cachectl-state-'))
+  open = await openProjects(config)
+  ;({ redis, production } = open)
 })
-afterAll(async () => {
-  project.remove()
-  production.remove()
-  rmSync(state, { recursive: true, force: true })
-  await redis.stop()
-})
+afterAll(() => open.close())
 beforeEach(() => redis.call('FLUSHALL'))
 
-const given = (more: Parameters<typeof cachectl>[1] = {}) => ({
-  cwd: project.folder,
-  env: { CACHECTL_REDIS: redis.url, XDG_STATE_HOME: state, NO_COLOR: '1' },
-  ...more,
-})
 const run = (argv: readonly string[], more: Parameters<typeof cachectl>[1] = {}) =>
-  cachectl(['version', ...argv], given(more))
+  cachectl(['version', ...argv], open.given(more))
 const json = async (argv: readonly string[], more: Parameters<typeof cachectl>[1] = {}) => {
   const ended = await run([...argv, '--json'], more)
   return { ...ended, report: JSON.parse(ended.stdout) }
@@ -70,7 +55,7 @@ describe('version', () => {
   it('help begins with three examples', async () => {
     for (const argv of [[], ['show'], ['bump'], ['prune']])
       expect((await run([...argv, '--help'])).stdout).toMatch(/^Examples:\n( {2}cachectl version.*\n){3}/)
-    expect((await cachectl(['--version'], given())).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+    expect((await cachectl(['--version'], open.given())).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 
   it('has its fields in JSON', async () => {
@@ -185,7 +170,7 @@ describe('version bump', () => {
 
   it('stands in the journal', async () => {
     await run(['bump', 'namespace:list', '--yes'])
-    const { stdout } = await cachectl(['history', '--json'], given())
+    const { stdout } = await cachectl(['history', '--json'], open.given())
     expect(JSON.parse(stdout).entries[0]).toMatchObject({
       verb: 'version bump',
       what: ['namespace:list'],
@@ -195,7 +180,7 @@ describe('version bump', () => {
   })
 
   it('is exit 10 where Redis is away, 11 where it may not', async () => {
-    const env = { XDG_STATE_HOME: state, CACHECTL_REDIS: 'redis://127.0.0.1:1' }
+    const env = { ...open.given().env, CACHECTL_REDIS: 'redis://127.0.0.1:1' }
     expect((await run(['bump', 'namespace:list', '--yes'], { env })).exitCode).toBe(10)
     await redis.call(
       'ACL',
@@ -251,7 +236,7 @@ describe('version prune', () => {
 
   it('that is interrupted tells what it did, and goes on when it is repeated', async () => {
     await dead(4_000)
-    const test = testIo(given())
+    const test = testIo(open.given())
     const running = runProgram(['version', 'prune', '--yes', '--max-percent=100', '--rate=2000', '--json'], test.io)
     await until(async () => ((await redis.call('DBSIZE')) as number) < 3_500)
     test.signal('SIGINT')
@@ -261,7 +246,7 @@ describe('version prune', () => {
     expect(report).toMatchObject({ ok: false, complete: false, stopped: { code: 'INTERRUPTED' } })
     const left = ((await redis.call('KEYS', 'shop:v2:list:*')) as string[]).length
     expect(report.deleted).toBe(4_000 - left)
-    const { stdout } = await cachectl(['history', '--json'], given())
+    const { stdout } = await cachectl(['history', '--json'], open.given())
     expect(JSON.parse(stdout).entries[0]).toMatchObject({
       verb: 'version prune',
       exitCode: 130,
