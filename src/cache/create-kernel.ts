@@ -1,22 +1,22 @@
 // The kernel: reads, loads, writes and invalidations of one process, over one link to Redis. Its parts have files of their own; this one joins them.
 import { setMaxListeners } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { CachectlError, isOfRedis } from '../core/errors.ts'
+import { CachectlError } from '../core/errors.ts'
 import type { Clock, Random, Reply, Store } from '../ports.ts'
-import { lapseMs } from './announce.ts'
+import { createCatchUp, createInvalidate, UNHURRIED_MS } from './applying.ts'
 import { createControlMirror, type Run } from './control-mirror.ts'
 import type { Counters } from './counters.ts'
 import { createFlights } from './flights.ts'
-import { applyChange, applySettled, createBacklog, notApplied, Unsettled } from './invalidating.ts'
-import type { Change, Invalidated, Kernel } from './kernel.ts'
+import { createBacklog } from './invalidating.ts'
+import type { Kernel } from './kernel.ts'
 import { eachServer, walkKeys } from './key-walk.ts'
 import type { LeadContext } from './lead.ts'
-import { type Commands, createLink, failedReply, type Link } from './link.ts'
+import { createLink, failedReply, type Link } from './link.ts'
 import { createGate } from './load-control.ts'
 import { createLoading } from './loading.ts'
 import { createReader } from './reading.ts'
 import { createRecentChanges } from './recent-changes.ts'
+import { createReport } from './report.ts'
 import type { Announcement, Near } from './tiers.ts'
 import { newToken } from './token.ts'
 import { createWriting } from './writing.ts'
@@ -38,8 +38,6 @@ export interface KernelOptions {
   onError(error: unknown): void
 }
 
-/** For what is not on the way of a request: scans, sweeps, what was kept while Redis was away. */
-const UNHURRIED_MS = 10_000
 /** Commands on keys that are moving to another server are sent again for so long: the others of their turn wait for them. */
 const RETRY_MS = 50
 /** `close` waits so long for what is under way. */
@@ -54,7 +52,6 @@ export interface OpenedKernel extends Kernel {
 
 export function createKernel(options: KernelOptions): OpenedKernel {
   const { config, clock, random, counters, near, deadlineMs, store, strict } = options
-  const { prefix, tenantLabel } = config
   const writer = newToken().slice(0, 8)
   const control = createControlMirror(config)
   const backlog = createBacklog()
@@ -63,32 +60,9 @@ export function createKernel(options: KernelOptions): OpenedKernel {
   const closing = new AbortController()
   // one a load under way
   setMaxListeners(0, closing.signal)
-  const report = (error: unknown): void => {
-    try {
-      options.onError(error)
-    } catch {
-      // What the application does with errors must not become one here.
-    }
-  }
-
-  const catchUp = async (run: Run): Promise<Announcement | null> => {
-    const change = backlog.take()
-    if (change === null) return null
-    try {
-      const { announcement } = await applyChange(prefix, tenantLabel, change, control, run, store)
-      recent.add(change)
-      return announcement
-    } catch (error) {
-      if (isOfRedis(error)) {
-        backlog.add(change)
-        throw error
-      }
-      // No connection would ever bring it in step: all is invalidated in its place.
-      report(error)
-      backlog.add({ scopes: [{ kind: 'global' }] })
-      return catchUp(run)
-    }
-  }
+  const report = createReport(options.onError)
+  const applying = { config, control, backlog, recent, store, report }
+  const catchUp = createCatchUp(applying)
   /** Nobody waits for it: who was told `queued` has gone on. */
   const tell = (late: Announcement | null): void => {
     if (late !== null) near?.announce(late).catch(report)
@@ -147,55 +121,7 @@ export function createKernel(options: KernelOptions): OpenedKernel {
     return reply
   }
 
-  const invalidate = async (change: Change): Promise<Invalidated> => {
-    // Nobody would apply it any more.
-    if (closing.signal.aborted) throw closed()
-    // Nothing that this process has or has under way is given to whoever asks after this.
-    forget(change)
-    try {
-      const run = boundedRun(link, change, deadlineMs)
-      const apply = async () => {
-        const applied = await applyChange(prefix, tenantLabel, change, control, run, store)
-        recent.add(change)
-        flights.forgetAll()
-        near?.drop(applied.announcement)
-        return applied
-      }
-      const applied = await applySettled(store, apply, deadlineMs)
-      const acknowledged = await announced(applied.announcement)
-      return { status: 'applied', acknowledged, deleted: applied.deleted }
-    } catch (error) {
-      if (!isOfRedis(error)) throw error
-      backlog.add(change)
-      near?.clear()
-      // Nothing of it is trusted until this has been applied.
-      if (link.up && !(error instanceof Unsettled)) link.distrust(error as Error)
-      report(error)
-      if (strict) throw notApplied(error)
-      return { status: 'queued', acknowledged: NOBODY, deleted: null }
-    }
-  }
-  /** It is applied: where nobody can be told, what others hold in memory lapses. */
-  const announced = async (announcement: Announcement): Promise<Invalidated['acknowledged']> => {
-    if (near === null) return NOBODY
-    try {
-      return await near.announce(announcement)
-    } catch (error) {
-      report(error)
-      const lapsed = Object.values(config.namespaces).some((namespace) => namespace.l1 !== null)
-      if (lapsed) await sleep(lapseMs(config.heartbeatMs), undefined, { signal: closing.signal }).catch(() => {})
-      return { ...NOBODY, lapsed }
-    }
-  }
-  /** What is under way may not be shared any more; where it holds a lease, Redis tells, but Redis may be away. */
-  const forget = (change: Change): void => {
-    loading.forgetUnleased()
-    const mirror = control.current
-    const named = change.entries?.length && !change.stamps?.length && !change.scopes?.length && !change.pattern
-    if (mirror === null || !named || !link.up) flights.forgetAll()
-    else for (const place of change.entries ?? []) for (const key of mirror.keysOf(place)) flights.forget(key)
-  }
-
+  const invalidate = createInvalidate(context, applying, { loading, strict })
   const writing = createWriting(context, { control, invalidate, strict })
 
   return {
@@ -238,17 +164,4 @@ export function createKernel(options: KernelOptions): OpenedKernel {
       link.close()
     },
   }
-}
-
-const NOBODY = { processes: 0, of: 0, lapsed: false } as const
-
-function closed(): CachectlError {
-  return new CachectlError('USAGE', 'the cache has been closed', {
-    hint: 'close it when nothing uses it any more: what is invalidated now would be lost',
-  })
-}
-
-/** A pattern is scanned for; anything else keeps the deadline of a request. */
-function boundedRun(link: Link, change: Change, deadlineMs: number): Run {
-  return (build: (page: Commands) => void) => link.runEarly(build, change.pattern ? UNHURRIED_MS : deadlineMs)
 }

@@ -1,12 +1,14 @@
 // The kernel of a cache that is switched off: nothing is asked of Redis, nothing is kept, and whoever reads gets what the source has now.
 import { setMaxListeners } from 'node:events'
 import { CachectlError } from '../core/errors.ts'
+import { closedError } from './applying.ts'
 import { createControlMirror } from './control-mirror.ts'
 import { createFlights } from './flights.ts'
 import type { Invalidated, Kernel } from './kernel.ts'
 import type { LeadContext } from './lead.ts'
 import { createGate } from './load-control.ts'
 import { createLoading } from './loading.ts'
+import { createReport } from './report.ts'
 
 type OffKernelOptions = Pick<LeadContext, 'config' | 'clock' | 'random' | 'counters' | 'production'> & {
   /** loaders at once */
@@ -35,13 +37,9 @@ export function createOffKernel(options: OffKernelOptions): Kernel {
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
   const refuse = () => Promise.reject(SWITCHED_OFF)
+  const told = createReport(options.onError)
   const report = (error: unknown): void => {
-    if (error === SWITCHED_OFF) return
-    try {
-      options.onError(error)
-    } catch {
-      // What the application does with errors must not become one here.
-    }
+    if (error !== SWITCHED_OFF) told(error)
   }
   const context: LeadContext = {
     config,
@@ -93,11 +91,4 @@ export function createOffKernel(options: OffKernelOptions): Kernel {
       closing.abort(new CachectlError('REDIS_UNREACHABLE', 'the cache has been closed'))
     },
   }
-}
-
-/** Of what is invalidated when nobody would apply it any more. */
-export function closedError(): CachectlError {
-  return new CachectlError('USAGE', 'the cache has been closed', {
-    hint: 'close it when nothing uses it any more: what is invalidated now would be lost',
-  })
 }

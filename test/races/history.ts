@@ -17,7 +17,7 @@ export interface InvalidationEvent {
   /** when it had resolved */
   endMs: number
   process: number
-  status: 'applied' | 'queued' | 'off'
+  status: 'applied' | 'queued'
 }
 
 export interface History {

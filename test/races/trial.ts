@@ -144,6 +144,7 @@ export async function runTrial(
       await pause((random() * durationMs * 1.5) / writes)
       const version = await truth.write(trial)
       const { status } = await cache.invalidate(changeOf(plan, prefix))
+      if (status === 'off') throw new Error('the cache of a trial is switched off')
       history.invalidations.push({ trial, version, endMs: monotonicMs(), process, status })
       await read()
     }
