@@ -135,8 +135,8 @@ export interface ModelOptions<Namespace extends string = string, Model extends s
 
 export type MaxmemoryPolicy =
   | 'noeviction'
-  | `allkeys-${'lru' | 'lfu' | 'random'}`
-  | `volatile-${'lru' | 'lfu' | 'random' | 'ttl'}`
+  | `allkeys-${'lru' | 'lfu' | 'lrm' | 'random'}`
+  | `volatile-${'lru' | 'lfu' | 'lrm' | 'random' | 'ttl'}`
 
 /** How a Redis is named: a URL, or what it is made of. */
 export type RedisServer = string | undefined | RedisServerOptions | RedisClusterOptions | RedisSentinelOptions
