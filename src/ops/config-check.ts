@@ -32,9 +32,16 @@ export function checkConfig(reading: ConfigReading, checkRedis: (target: RedisTa
     notes.push({
       path: 'redis',
       message: 'is not set here: commands that need Redis will say so',
-      suggestion: 'set the variable that it reads',
+      suggestion: 'set the variable that it reads, or name one with --redis',
     })
   const models = Object.values(config?.models ?? {})
+  for (const { name, source } of models)
+    if (source?.lacks !== undefined)
+      notes.push({
+        path: `models.${name}.source`,
+        message: `has ${source.lacks}`,
+        suggestion: 'set the variable that it reads',
+      })
   const notWarmed = models.flatMap(({ name, enabled, warm, source }) => {
     if (!enabled) return [{ model: name, reason: 'not enabled' }]
     if (source === null) return [{ model: name, reason: 'has no source' }]

@@ -53,6 +53,8 @@ export interface Source {
   readonly reads: 'page' | 'stream'
   /** whether its rows name a tenant; absent: it does not know, and the config must say */
   readonly hasTenants?: boolean
+  /** what it was not given and cannot read without, as far as is known before it reads; absent: nothing */
+  readonly lacks?: string
   /** which strategies it can do */
   readonly strategies: readonly Strategy[]
   select(selection: Selection): AsyncIterable<readonly SourceRow[]>

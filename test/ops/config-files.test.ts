@@ -32,7 +32,10 @@ describe('init', () => {
       ok: true,
       file,
       problems: [],
-      notes: [expect.objectContaining({ path: 'redis' })],
+      notes: [
+        expect.objectContaining({ path: 'redis' }),
+        expect.objectContaining({ path: 'models.product.source', message: expect.stringContaining('no database') }),
+      ],
       models: 1,
       namespaces: 5,
       notWarmed: [],

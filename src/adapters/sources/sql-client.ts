@@ -173,13 +173,16 @@ function rowsOf(answer: unknown): readonly Row[] {
   return rows as Row[]
 }
 
+/** What a source has that was given none. */
+export const NO_DATABASE = 'no database: neither `client` nor `url` is set'
+
 /** Opens what the options name. `table` is for messages. */
 export async function openDatabase(options: SqlConnectOptions, table: string, signal: AbortSignal): Promise<Database> {
   const doing = `reading table "${table}"`
   const given = options.client ? await openGiven(options.client, doing, signal) : options.url
   if (given === undefined || given === '') {
     const hint = 'set the variable that the config reads; note that cron does not read your shell profile'
-    throw sourceInvalid(`the source of table "${table}" has no database: neither \`client\` nor \`url\` is set`, hint)
+    throw sourceInvalid(`the source of table "${table}" has ${NO_DATABASE}`, hint)
   }
   const { run, end, secrets } = typeof given === 'string' ? await openUrl(given) : useClient(given, options.close)
   return {

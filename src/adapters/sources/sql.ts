@@ -1,7 +1,7 @@
 // A PostgreSQL table or view as a source: pages that go on from the last row, with memory for one page.
 import type { Id, ListQuery, Row, Selection, Source, SourceRow, Strategy } from '../../ports.ts'
 import { sourceFailed, sourceInvalid } from './source-error.ts'
-import { type Database, openDatabase, type SqlConnectOptions } from './sql-client.ts'
+import { type Database, NO_DATABASE, openDatabase, type SqlConnectOptions } from './sql-client.ts'
 import { createRowReader, readId, resolveModel, type SqlModel, type SqlModelOptions, tenantOf } from './sql-model.ts'
 import * as statements from './sql-statement.ts'
 import { readTable } from './sql-table.ts'
@@ -76,6 +76,7 @@ export function sql(options: SqlOptions): Source {
     kind: 'sql',
     hasTenants: options.tenant !== undefined,
     reads: 'page',
+    ...(options.client === undefined && !options.url ? { lacks: NO_DATABASE } : {}),
     strategies,
     async *select(selection) {
       const opened = await open(selection.signal)
