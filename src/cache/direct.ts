@@ -2,8 +2,8 @@
 import { CachectlError } from '../core/errors.ts'
 import { refuseUnknown } from '../core/option-names.ts'
 import { CALL_OPTIONS, checkAs, READ_OPTIONS, TOUCH_OPTIONS } from './call-options.ts'
-import { type Path, placeOf } from './direct-place.ts'
-import type { Found, Invalidated, Policy } from './kernel.ts'
+import { createPlaces, type Path } from './direct-place.ts'
+import type { Found, Invalidated, Place, Policy } from './kernel.ts'
 import { NOT_INVALIDATED, SWITCHED_OFF } from './off-kernel.ts'
 import { asLoad, type CallOptions, type LoaderContext, loaderContext, namespaceOf, policyOf } from './policy.ts'
 import { createRaw, type Raw } from './raw.ts'
@@ -77,9 +77,10 @@ export function createDirect(surface: Surface): Direct<string> {
   /** Policies of calls without options, which are most. */
   const plain = new Map<string, Policy>()
   const isRaw = (name: string) => !plain.has(name) && namespaceOf(kernel.config, name).format === 'raw'
+  const placeIn = createPlaces(kernel.config)
   const place = (name: string, path: Path) => {
     if (isRaw(name)) throw rawRefused(name)
-    return placeOf(kernel, name, path, surface.tenant())
+    return placeIn(name, path, surface.tenant())
   }
   /** @param of the call whose options they are */
   const policy = (name: string, of: string, options?: CallOptions, names = CALL_OPTIONS): Policy => {
@@ -98,25 +99,29 @@ export function createDirect(surface: Surface): Direct<string> {
     return policy(name, of, options, READ_OPTIONS)
   }
 
+  /** A version is compared with that of the source first. */
+  const nearby = (at: Place, wanted: Policy, version: CallOptions['validateWith']): Found | null =>
+    version === undefined ? kernel.near(at, wanted) : null
+
   const getOrSet = async (name: string, path: Path, load: Loader<unknown>, options?: CallOptions & { as?: 'hit' }) => {
     checkLoader(load)
     if (isRaw(name)) return raw.getOrSet(name, path, load, options)
-    const loader = asLoad(load, surface.tenant())
-    const found = await loadValidated(
-      kernel,
-      place(name, path),
-      readPolicy(name, 'getOrSet', options),
-      loader,
-      options?.validateWith,
-    )
+    const tenant = surface.tenant()
+    const at = placeIn(name, path, tenant)
+    const wanted = readPolicy(name, 'getOrSet', options)
+    const version = options?.validateWith
+    const found =
+      nearby(at, wanted, version) ?? (await loadValidated(kernel, at, wanted, asLoad(load, tenant), version))
     return options?.as === 'hit' ? hitOf(found) : found.value
   }
 
   return {
     get: async (name: string, path: Path, options?: CallOptions & { as?: 'hit' }) => {
       if (isRaw(name)) return raw.get(name, path, options) as never
+      const at = placeIn(name, path, surface.tenant())
       const wanted = readPolicy(name, 'get', options)
-      const found = await readValidated(kernel, place(name, path), wanted, options?.validateWith)
+      const version = options?.validateWith
+      const found = nearby(at, wanted, version) ?? (await readValidated(kernel, at, wanted, version))
       return (options?.as === 'hit' ? hitOf(found) : found.value) as never
     },
     async getMany<T>(name: string, paths: readonly Path[], options?: CallOptions) {

@@ -13,8 +13,8 @@ import type { Lead, LeadContext, LeadOptions } from './lead.ts'
 import { isReplica, release, renewing } from './leases.ts'
 import { failedReply } from './link.ts'
 import { createLoadControl, policyFor, runLoader, type Told, withinLoads } from './load-control.ts'
-import { textOf } from './reading.ts'
 import { newToken } from './token.ts'
+import { textOf } from './turn-values.ts'
 
 /** Loaders may give their entries more time than was known when the stamps were captured. */
 const SHORTEST_STAMP_MS = 24 * 3_600_000

@@ -23,9 +23,9 @@ import type { Change, Place } from './kernel.ts'
 import type { Servers } from './key-walk.ts'
 import { failedReply } from './link.ts'
 import { deleteMatching, scopeAround } from './pattern-delete.ts'
-import { textOf } from './reading.ts'
 import type { Announcement } from './tiers.ts'
 import { newToken } from './token.ts'
+import { textOf } from './turn-values.ts'
 
 /** Keys a command: few enough for one server call to stay short. */
 const KEYS_A_CALL = 200

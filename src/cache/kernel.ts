@@ -114,8 +114,12 @@ export interface Kernel {
   readonly writer: string
   /** false: values that cannot be cached throw */
   readonly production: boolean
+  /** A hit in the memory of this process, at once; null: there is none, or the policy wants a closer look, or somebody watches. To be asked before the others. */
+  near(place: Place, policy: Policy): Found | null
   /** One answer a place, in their order; all in one round trip. `check` and `accept` of the policy count; nothing is loaded. */
   read(places: readonly Place[], policy: Policy): Promise<Found[]>
+  /** `read` of one place, at less cost. */
+  readOne(place: Place, policy: Policy): Promise<Found>
   /** Reads, or loads once over all processes and writes. Rejects with what the loader throws, where there is nothing stale to give instead. */
   load(place: Place, policy: Policy, load: Load): Promise<Found>
   loadMany(places: readonly Place[], policy: Policy, load: LoadMany): Promise<Found[]>

@@ -1,10 +1,11 @@
 // A load that this process leads: for which entries, with what, how. Types only.
 import type { Mirror } from './control-mirror.ts'
 import type { Flight, Flights } from './flights.ts'
+import type { GoodEntry } from './judging.ts'
 import type { Kernel, LoadControl, LoadMany, Place, Policy } from './kernel.ts'
 import type { Link } from './link.ts'
 import type { Gate } from './load-control.ts'
-import type { GoodEntry, Reader } from './reading.ts'
+import type { Reader } from './reading.ts'
 import type { Near } from './tiers.ts'
 
 /** One entry to be loaded. */

@@ -8,11 +8,13 @@ import type { Run } from './control-mirror.ts'
 import { loadAndFill, loadUnleased, stampTtlOf } from './filling.ts'
 import { type Arrived, firstLine } from './flights.ts'
 import { inOrder, type Step } from './in-order.ts'
+import type { GoodEntry } from './judging.ts'
 import type { Lead, LeadContext, LeadOptions } from './lead.ts'
 import { isReplica, LEASE_MS, release } from './leases.ts'
 import { failedReply } from './link.ts'
-import { type GoodEntry, remaining, textOf } from './reading.ts'
+import { remaining } from './reading.ts'
 import { newToken } from './token.ts'
+import { textOf } from './turn-values.ts'
 
 /** How long who waits for another process' load sleeps between looks: there may be no one to wake them. */
 const LOOK_AGAIN_MS = [10, 20, 40, 80]
@@ -120,8 +122,8 @@ async function waitForOther(
     const jitteredMs = pauseMs * (0.5 + context.random() / 2)
     if (context.near) await context.near.woken(key, jitteredMs)
     else await sleep(jitteredMs, undefined, { signal: context.closing })
-    const until = performance.now() + context.deadlineMs
-    const looked = await context.reader.look([place], policy, { until, withLease: () => true }).catch(() => null)
+    const within = { withinMs: context.deadlineMs, withLease: () => true }
+    const looked = await context.reader.look([place], policy, within).catch(() => null)
     if (looked === null || looked[0]?.lease === null || looked[0]?.entry?.state === 'fresh' || looked[0]?.key !== key)
       break
   }

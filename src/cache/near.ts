@@ -96,8 +96,6 @@ class NearTier implements Near {
     if (untilMs > nowMs) this.#store.keep(mark, namespace, key, entry, untilMs)
   }
 
-  done(): void {}
-
   drop(announcement: Announcement): void {
     const { keys, stamps, bumped, pattern } = bounded(announcement)
     for (const key of keys) this.#store.dropKey(key)

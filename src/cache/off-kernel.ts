@@ -50,14 +50,14 @@ export function createOffKernel(options: OffKernelOptions): Kernel {
     report,
     writer: '',
     link: { up: false, run: refuse, runEarly: refuse, distrust: () => {}, close: () => {} },
-    reader: { look: refuse, mirror: refuse, judge: () => null },
+    reader: { look: refuse, lookOne: refuse, mirror: refuse, judge: () => null },
     flights: createFlights(),
     near: null,
     closing: closing.signal,
     deadlineMs: 0,
     gate: createGate(options.sourceConcurrency),
   }
-  const { read, load, loadMany, refresh, forgetUnleased, settled } = createLoading(
+  const { near, read, readOne, load, loadMany, refresh, forgetUnleased, settled } = createLoading(
     context,
     createControlMirror(config),
     false,
@@ -70,7 +70,9 @@ export function createOffKernel(options: OffKernelOptions): Kernel {
     production,
     report,
     writer: context.writer,
+    near,
     read,
+    readOne,
     load,
     loadMany,
     refresh,

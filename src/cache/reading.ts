@@ -1,20 +1,13 @@
 // Reads of entries: keys, stamps and the revision of all reads of one turn in one MGET, and what of that is an entry that is good now.
 import type { ResolvedConfig } from '../config/resolved.ts'
-import { decodeEntry, decodeHeader, type EntryHeader } from '../core/entry.ts'
-import { leaseKey, revisionKey, stampKey, stampLogKey } from '../core/key.ts'
-import { isErrorReply } from '../core/reply.ts'
-import type { Clock, Reply } from '../ports.ts'
+import { leaseKey, stampKey, stampLogKey } from '../core/key.ts'
+import type { Clock } from '../ports.ts'
 import type { ControlMirror, Mirror } from './control-mirror.ts'
+import { createJudge, type GoodEntry, type Judge, missingStamps, stampsHold } from './judging.ts'
 import type { Place, Policy } from './kernel.ts'
 import type { Link } from './link.ts'
-import { failedReply } from './link.ts'
 import type { Near } from './tiers.ts'
-
-export interface GoodEntry {
-  state: 'fresh' | 'stale'
-  header: EntryHeader
-  value: unknown
-}
+import { createTurns, type Turn, type Values } from './turn-values.ts'
 
 export interface Looked {
   key: string
@@ -29,8 +22,8 @@ export interface Looked {
 }
 
 export interface LookOptions {
-  /** performance.now() by which Redis must have answered */
-  until: number
+  /** how long Redis may take to answer, from now on */
+  withinMs: number
   /** for which keys the lease is read as well, with the log of stamps */
   withLease(key: string): boolean
 }
@@ -38,13 +31,10 @@ export interface LookOptions {
 export interface Reader {
   /** One for each place. @throws CachectlError where Redis is away */
   look(places: readonly Place[], policy: Policy, options: LookOptions): Promise<Looked[]>
-  /** What these bytes are under this mirror; null: nothing that is good. Counts what cannot be decoded. */
-  judge(
-    bytes: Reply,
-    mirror: Mirror,
-    place: Place,
-  ): { header: EntryHeader; value: unknown; state: GoodEntry['state'] } | null
-  /** The mirror, read first if need be. */
+  /** The same of one place, at less cost. */
+  lookOne(place: Place, policy: Policy, options: LookOptions): Promise<Looked>
+  judge: Judge
+  /** The mirror, read first if need be. @param until performance.now() by which Redis must have answered */
   mirror(until: number): Promise<Mirror>
 }
 
@@ -60,64 +50,31 @@ export interface ReaderOptions {
 /** A revision that changes between two reads more often than this changes with every read. */
 const ATTEMPTS = 5
 
-/** Few enough for one server call to stay short. */
-const KEYS_A_CALL = 1_000
-
-type Values = ReadonlyMap<string, Reply>
-
-/** What is asked for in one turn of the event loop. */
-interface Turn {
-  keys: Set<string>
-  withinMs: number
-  /** for L1: the server tells when one of these keys changes */
-  tracked: boolean
-  values: Promise<Values>
+/** What is being read for one place. */
+interface Asked {
+  place: Place
+  key: string
+  /** where in the turn */
+  index: number
 }
 
-export function createReader({ config, link, control, clock, near, onUndecodable }: ReaderOptions): Reader {
+/** One look, of one place or of many. */
+interface Look {
+  mirror: Mirror
+  policy: Policy
+  turn: Turn
+  /** of L1; null: nothing of it is kept there */
+  expected: unknown
+  withinMs: number
+}
+
+export function createReader(options: ReaderOptions): Reader {
+  const { config, link, control, near } = options
   const { prefix } = config
-  const revision = revisionKey(prefix)
   const logKey = stampLogKey(prefix)
-  let turn: Turn | null = null
+  const join = createTurns(link, prefix)
+  const judge = createJudge(options.clock, options.onUndecodable)
   let syncing: Promise<Mirror> | null = null
-
-  /** The values of these keys and of the revision, read together with all that is asked for in this turn. */
-  const fetch = (keys: readonly string[], until: number, tracked: boolean): Promise<Values> => {
-    // As of now: what this process does until the turn ends is not the time of Redis.
-    const withinMs = remaining(until)
-    if (turn === null) {
-      const opened: Turn = { keys: new Set([revision]), withinMs, tracked, values: Promise.resolve<Values>(new Map()) }
-      opened.values = new Promise<void>((resolve) => process.nextTick(resolve)).then(() => {
-        turn = null
-        return readAll([...opened.keys], opened)
-      })
-      opened.values.catch(() => {})
-      turn = opened
-    }
-    for (const key of keys) turn.keys.add(key)
-    turn.withinMs = Math.min(turn.withinMs, withinMs)
-    turn.tracked ||= tracked
-    return turn.values
-  }
-
-  const readAll = async (keys: readonly string[], { withinMs, tracked }: Turn): Promise<Values> => {
-    const replies = await link.run((page) => {
-      for (let start = 0; start < keys.length; start += KEYS_A_CALL) {
-        // The server tracks what the next command reads, for L1 and for nothing else; where it refuses to, it refuses this.
-        if (tracked) page.add('CLIENT', 'CACHING', 'YES')
-        page.add('MGET', ...(keys.length <= KEYS_A_CALL ? keys : keys.slice(start, start + KEYS_A_CALL)))
-      }
-    }, withinMs)
-    const read = tracked ? replies.filter((_, index) => index % 2 === 1) : replies
-    const failed = failedReply(read)
-    if (failed) throw failed
-    const byKey = new Map<string, Reply>()
-    for (let index = 0; index < keys.length; index++) {
-      const values = read[Math.floor(index / KEYS_A_CALL)] as readonly Reply[]
-      byKey.set(keys[index] as string, values[index % KEYS_A_CALL] ?? null)
-    }
-    return byKey
-  }
 
   /** Once for all that ask before it is sent: after a bump they may be thousands. */
   const sync = (until: number): Promise<Mirror> => {
@@ -129,140 +86,129 @@ export function createReader({ config, link, control, clock, near, onUndecodable
     return syncing
   }
 
-  const judge: Reader['judge'] = (bytes, mirror, place) => {
-    if (!Buffer.isBuffer(bytes)) return null
-    const decoded = decodeEntry(bytes)
-    if (!decoded.ok) {
-      onUndecodable(place, decoded.reason)
-      return null
+  const hasNear = near !== null && Object.values(config.namespaces).some(({ l1 }) => l1 !== null)
+  const isNear = ({ namespace }: Place): boolean => hasNear && !!config.namespaces[namespace]?.l1
+
+  const begin = (mirror: Mirror, policy: Policy, withinMs: number, mayKeep: boolean): Look => {
+    const expected = mayKeep && near !== null ? near.expect() : null
+    const turn = join(withinMs, expected !== null)
+    for (const name of policy.stamps) turn.add(stampKey(prefix, name))
+    return { mirror, policy, turn, expected, withinMs }
+  }
+  const ask = ({ mirror, turn }: Look, place: Place, withLease: LookOptions['withLease']): Asked => {
+    const key = mirror.keyOf(place)
+    if (withLease(key)) {
+      turn.add(leaseKey(prefix, key))
+      turn.add(logKey)
     }
-    const { header, value } = decoded
-    if (header.incarnation !== mirror.incarnation) return null
-    const state = stateOf(header, clock.now())
-    return state === null ? null : { header, value, state }
+    return { place, key, index: turn.add(key) }
   }
 
-  /** Stamps that entries turned out to hold, and that nobody asked for. */
-  const missingStamps = (keys: readonly string[], values: Values): string[] => {
+  /** What was asked for; null: the revision is not the mirror's any more. */
+  const conclude = (
+    look: Look,
+    asked: readonly Asked[],
+    values: Values,
+  ): Looked[] | null | Promise<Looked[] | null> => {
+    if (values.revision !== look.mirror.revision) return null
     const missing: string[] = []
-    for (const entry of keys) {
-      const bytes = values.get(entry)
-      if (!Buffer.isBuffer(bytes) || !hasTags(bytes)) continue
-      const head = decodeHeader(bytes)
-      if (!head.ok) continue
-      for (const { tag } of head.header.tags) {
-        const key = stampKey(prefix, tag)
-        if (!values.has(key)) missing.push(key)
-      }
-    }
-    return missing
+    for (const { index } of asked) missing.push(...missingStamps(values.at(index), prefix, values))
+    if (missing.length === 0) return asked.map((one) => lookedAt(look, one, values, null))
+    const { turn, withinMs, expected } = look
+    const later = join(remaining(turn.openedMs + withinMs), expected !== null)
+    for (const key of missing) later.add(key)
+    return later.values.then((more) => {
+      if (more.revision !== look.mirror.revision) return null
+      return asked.map((one) => lookedAt(look, one, values, more))
+    })
   }
 
-  /** Null: the revision is not the mirror's any more. */
-  const attempt = (
-    mirror: Mirror,
+  const lookedAt = (look: Look, { place, key, index }: Asked, values: Values, more: Values | null): Looked => {
+    const { mirror, policy, expected } = look
+    const bytes = values.at(index)
+    const good = judge(bytes, mirror, place)
+    const entry = good !== null && stampsHold(good.header, prefix, values, more) ? good : null
+    if (entry !== null && expected !== null && isNear(place))
+      near?.keep(expected, place.namespace, key, {
+        header: entry.header,
+        value: entry.value,
+        sizeBytes: (bytes as Buffer).length,
+      })
+    const log = values.text(logKey)
+    const lease = log === null ? null : values.text(leaseKey(prefix, key))
+    return {
+      key,
+      mirror,
+      entry,
+      seenMs: good?.header.createdAtMs ?? null,
+      lease,
+      log,
+      stamps: captured(policy, values),
+    }
+  }
+  const captured = ({ stamps }: Policy, values: Values): Looked['stamps'] =>
+    stamps.length === 0 ? NO_STAMPS : new Map(stamps.map((name) => [name, values.text(stampKey(prefix, name))]))
+
+  const attempt = (mirror: Mirror, places: readonly Place[], policy: Policy, options: LookOptions) => {
+    const look = begin(mirror, policy, options.withinMs, places.some(isNear))
+    const asked = places.map((place) => ask(look, place, options.withLease))
+    return { look, looked: look.turn.values.then((values) => conclude(look, asked, values)) }
+  }
+
+  const lookAgain = async (
     places: readonly Place[],
     policy: Policy,
-    { until, withLease }: LookOptions,
-  ): Promise<Looked[] | null> => {
-    const keys = places.map(mirror.keyOf)
-    const wanted = [...keys]
-    for (const name of policy.stamps) wanted.push(stampKey(prefix, name))
-    const leased = keys.filter(withLease)
-    if (leased.length > 0) wanted.push(...leased.map((key) => leaseKey(prefix, key)), logKey)
-    const expected = near !== null && places.some(isNear) ? near.expect(wanted) : null
-    const judged = fetch(wanted, until, expected !== null).then((values) => {
-      if (textOf(values.get(revision)) !== mirror.revision) return null
-      const missing = missingStamps(keys, values)
-      if (missing.length === 0) return judgeAll(places, keys, mirror, policy, values, expected)
-      return fetch(missing, until, expected !== null).then((more) => {
-        if (textOf(more.get(revision)) !== mirror.revision) return null
-        return judgeAll(places, keys, mirror, policy, new Map([...values, ...more]), expected)
-      })
-    })
-    return expected === null ? judged : judged.finally(() => near?.done(expected))
-  }
-
-  const judgeAll = (
-    places: readonly Place[],
-    keys: readonly string[],
-    mirror: Mirror,
-    { stamps }: Policy,
-    values: Values,
-    expected: unknown,
-  ): Looked[] => {
-    const log = textOf(values.get(logKey))
-    const captured =
-      stamps.length === 0
-        ? NO_STAMPS
-        : new Map(stamps.map((name) => [name, textOf(values.get(stampKey(prefix, name)))]))
-    return places.map((place, index) => {
-      const key = keys[index] as string
-      const bytes = values.get(key) ?? null
-      const good = judge(bytes, mirror, place)
-      const entry = good !== null && stampsHold(good.header, prefix, values) ? good : null
-      if (entry !== null && expected !== null && isNear(place))
-        near?.keep(expected, place.namespace, key, { ...entry, sizeBytes: (bytes as Buffer).length })
-      const lease = log === null ? null : textOf(values.get(leaseKey(prefix, key)))
-      return { key, mirror, entry, seenMs: good?.header.createdAtMs ?? null, lease, log, stamps: captured }
-    })
-  }
-  const isNear = (place: Place): boolean => !!config.namespaces[place.namespace]?.l1
-
-  const mirrorOf = async (until: number) => control.current ?? (await sync(until))
-  const lookAgain: Reader['look'] = async (places, policy, options) => {
+    { withLease }: LookOptions,
+    until: number,
+  ): Promise<Looked[]> => {
     for (let attempts = 1; ; attempts++) {
       // What this process does until the turn ends is not the time of Redis.
-      const withinMs = remaining(options.until)
+      const leftMs = remaining(until)
       await new Promise<void>((resolve) => process.nextTick(resolve))
-      const until = performance.now() + withinMs
-      const mirror = await sync(until)
-      const looked = await attempt(mirror, places, policy, { ...options, until })
+      const limit = performance.now() + leftMs
+      const mirror = await sync(limit)
+      const looked = await attempt(mirror, places, policy, { withinMs: remaining(limit), withLease }).looked
       if (looked !== null) return looked
       // Misses are true of any revision.
       if (attempts >= ATTEMPTS) return places.map((place) => nothing(mirror, place))
     }
   }
+
   return {
     judge,
-    mirror: mirrorOf,
+    mirror: async (until) => control.current ?? (await sync(until)),
     look(places, policy, options) {
       const mirror = control.current
-      if (mirror === null) return lookAgain(places, policy, options)
-      return attempt(mirror, places, policy, options).then((looked) => looked ?? lookAgain(places, policy, options))
+      if (mirror === null) return lookAgain(places, policy, options, performance.now() + options.withinMs)
+      const { look, looked } = attempt(mirror, places, policy, options)
+      const until = () => look.turn.openedMs + options.withinMs
+      return looked.then((all) => all ?? lookAgain(places, policy, options, until()))
+    },
+    lookOne(place, policy, options) {
+      const mirror = control.current
+      if (mirror === null || isNear(place)) return this.look([place], policy, options).then(first)
+      const look = begin(mirror, policy, options.withinMs, false)
+      const asked = ask(look, place, options.withLease)
+      return look.turn.values.then((values) => {
+        if (values.revision === mirror.revision && missingStamps(values.at(asked.index), prefix, values).length === 0)
+          return lookedAt(look, asked, values, null)
+        const until = look.turn.openedMs + options.withinMs
+        return Promise.resolve(conclude(look, [asked], values))
+          .then((all) => all ?? lookAgain([place], policy, options, until))
+          .then(first)
+      })
     },
   }
 }
 
-const NO_STAMPS: ReadonlyMap<string, string | null> = new Map()
+const NO_STAMPS: Looked['stamps'] = new Map()
 
-/** Null: past its freshness and its grace. */
-export function stateOf(header: EntryHeader, nowMs: number): GoodEntry['state'] | null {
-  const { freshUntilMs, graceMs } = header
-  if (freshUntilMs === null || nowMs < freshUntilMs) return 'fresh'
-  return nowMs < freshUntilMs + graceMs ? 'stale' : null
-}
-
-function stampsHold(header: EntryHeader, prefix: string, values: Values): boolean {
-  for (const { tag, stamp } of header.tags) if (textOf(values.get(stampKey(prefix, tag))) !== stamp) return false
-  return true
-}
-
-const ZERO = 0x30
-
-/** By the length of the tags in the header (docs/contract.md), without decoding it. */
-function hasTags(bytes: Buffer): boolean {
-  return bytes.length > 69 && !(bytes[65] === ZERO && bytes[66] === ZERO && bytes[67] === ZERO && bytes[68] === ZERO)
-}
-
-export function textOf(reply: Reply | undefined): string | null {
-  return reply === null || reply === undefined || isErrorReply(reply) ? null : String(reply)
-}
+const first = (all: readonly Looked[]): Looked => all[0] as Looked
 
 export function remaining(until: number): number {
   return Math.max(1, until - performance.now())
 }
 
 function nothing(mirror: Mirror, place: Place): Looked {
-  return { key: mirror.keyOf(place), mirror, entry: null, seenMs: null, lease: null, log: null, stamps: new Map() }
+  return { key: mirror.keyOf(place), mirror, entry: null, seenMs: null, lease: null, log: null, stamps: NO_STAMPS }
 }

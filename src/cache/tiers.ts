@@ -27,11 +27,9 @@ export interface Near {
   trusted(): boolean
   /** null: not there, or not trusted */
   find(namespace: string, key: string): NearEntry | null
-  /** To be called before a read of these keys is sent; `keep` refuses what was invalidated since. */
-  expect(keys: readonly string[]): unknown
+  /** To be called before a read is sent whose entries will be kept; `keep` refuses what was invalidated since. Null: nothing is kept now. */
+  expect(): unknown
   keep(expected: unknown, namespace: string, key: string, entry: NearEntry): void
-  /** Ends an expectation, whatever came of it. */
-  done(expected: unknown): void
   /** Drops this process' copies at once. */
   drop(announcement: Announcement): void
   /** Called with each new connection of the kernel, before the first read on it: turns on tracking. */

@@ -51,7 +51,9 @@ export function createTransactionKernel(outer: Kernel, kept: Kept): Kernel {
   }
   return {
     ...outer,
+    near: (place, policy) => (kept.dirty() ? null : outer.near(place, policy)),
     read,
+    readOne: async (place, policy) => (await read([place], policy))[0] as Found,
     load,
     loadMany,
     async refresh(place, policy, loader) {

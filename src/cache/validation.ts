@@ -86,7 +86,7 @@ export function withValidation(
 }
 
 /** `kernel.load`; with `readVersion`, of entries that are not older than their source. */
-export async function loadValidated(
+export function loadValidated(
   kernel: Kernel,
   place: Place,
   policy: Policy,
@@ -95,22 +95,20 @@ export async function loadValidated(
 ): Promise<Found> {
   if (readVersion === undefined) return kernel.load(place, policy, load)
   const validation = withValidation(policy, load, readVersion, kernel.report)
-  const found = await kernel.load(place, validation.policy, validation.load)
-  // Somebody else's load gave it, which may have begun before this call, and the source have changed since. One that is shared now began later.
-  return validation.settled() ? found : kernel.load(place, validation.policy, validation.load)
+  const again = () => kernel.load(place, validation.policy, validation.load)
+  // Somebody else's load may have given it, which may have begun before this call, and the source have changed since. One that is shared then began later.
+  return again().then((found) => (validation.settled() ? found : again()))
 }
 
 /** `kernel.read` of one entry; with `readVersion`, a miss where it is older than its source. */
-export async function readValidated(
+export function readValidated(
   kernel: Kernel,
   place: Place,
   policy: Policy,
   readVersion: ReadVersion | undefined,
 ): Promise<Found> {
-  const checked =
-    readVersion === undefined ? policy : withValidation(policy, () => undefined, readVersion, kernel.report).policy
-  const [found] = await kernel.read([place], checked)
-  return found as Found
+  if (readVersion === undefined) return kernel.readOne(place, policy)
+  return kernel.readOne(place, withValidation(policy, () => undefined, readVersion, kernel.report).policy)
 }
 
 /** `kernel.refresh`; with `readVersion`, what is written holds the version of before the load. */

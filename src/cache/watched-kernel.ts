@@ -24,8 +24,11 @@ export function watchKernel(kernel: Kernel, events: CacheEvents): Kernel {
   }
   return {
     ...kernel,
+    near: (place, policy) => (events.watched ? null : kernel.near(place, policy)),
     read: (places, policy) =>
       events.watched ? told(places, () => kernel.read(places, policy)) : kernel.read(places, policy),
+    readOne: (place, policy) =>
+      events.watched ? one(place, () => kernel.readOne(place, policy)) : kernel.readOne(place, policy),
     load: (place, policy, load) =>
       events.watched
         ? one(place, () => kernel.load(place, policy, timed(place, load)))

@@ -121,34 +121,36 @@ export function decodeEntry(bytes: Uint8Array, limits: { maxBytes?: number } = {
   if (bytes.length > headerBytes + header.payloadBytes) return { ok: false, reason: 'corrupt' }
   if (header.payloadBytes > maxBytes) return { ok: false, reason: 'too large' }
   try {
-    const payload = Buffer.from(bytes.buffer, bytes.byteOffset + headerBytes, header.payloadBytes)
-    return { ok: true, header, value: decodePayload(payload, header.codec, maxBytes) }
+    const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return { ok: true, header, value: decodePayload(buffer, headerBytes, header.codec, maxBytes) }
   } catch (error) {
     const tooLarge = (error as { code?: unknown } | null)?.code === 'ERR_BUFFER_TOO_LARGE'
     return { ok: false, reason: tooLarge ? 'too large' : 'corrupt' }
   }
 }
 
-function decodePayload(payload: Buffer, codec: Codec, maxBytes: number): unknown {
+/** The value that stands in these bytes from here on. */
+function decodePayload(bytes: Buffer, from: number, codec: Codec, maxBytes: number): unknown {
   switch (codec) {
     case 'json':
-      return JSON.parse(utf8(payload))
+      return JSON.parse(utf8(bytes, from))
     case 'tagged':
-      return untagged(JSON.parse(utf8(payload)))
+      return untagged(JSON.parse(utf8(bytes, from)))
     case 'text':
-      return utf8(payload)
+      return utf8(bytes, from)
     case 'bytes':
       // a copy: the value must not hold on to the whole reply, nor change with it
-      return Buffer.from(payload)
+      return Buffer.from(bytes.subarray(from))
     default: {
-      const inflated = inflateRawSync(payload, { maxOutputLength: maxBytes })
-      return decodePayload(inflated, codec.slice(0, -'-deflated'.length) as Codec, maxBytes)
+      const inflated = inflateRawSync(bytes.subarray(from), { maxOutputLength: maxBytes })
+      return decodePayload(inflated, 0, codec.slice(0, -'-deflated'.length) as Codec, maxBytes)
     }
   }
 }
 
-function utf8(bytes: Buffer): string {
-  const text = bytes.toString('utf8')
-  if (text.includes('\uFFFD') && !Buffer.from(text).equals(bytes)) throw new RangeError('the bytes are no UTF-8')
+function utf8(bytes: Buffer, from: number): string {
+  const text = bytes.toString('utf8', from)
+  if (text.includes('\uFFFD') && !Buffer.from(text).equals(bytes.subarray(from)))
+    throw new RangeError('the bytes are no UTF-8')
   return text
 }

@@ -1,6 +1,6 @@
 // The rest of a key, behind its head: ids, parameters, list pages. Segments are texts in which `%5F` is an underscore of a parameter's name.
 import { createHash } from 'node:crypto'
-import { checkText, decodeText, encodeText, idText, invalidKey, numberText, PLAIN } from './key-text.ts'
+import { checkText, decodeText, encodeText, idText, invalidKey, isPlain, numberText, PLAIN } from './key-text.ts'
 
 /** A longer rest is replaced by its digest. */
 export const MAX_REST_BYTES = 200
@@ -49,8 +49,9 @@ function digestOf(rest: string): string {
   return `#${createHash('sha256').update(rest).digest().subarray(0, 16).toString('base64url')}`
 }
 
-function encodeSegment(segment: string | undefined): string {
-  const encoded = encodeText(segment ?? '', 'a segment of the key')
+function encodeSegment(segment = ''): string {
+  if (isPlain(segment)) return segment
+  const encoded = encodeText(segment, 'a segment of the key')
   return encoded.includes('%255F') ? encoded.replaceAll('%255F', '%5F') : encoded
 }
 

@@ -89,11 +89,11 @@ describe('what is being read while it is invalidated is not kept', () => {
   ])('%s', async (_, change) => {
     const { near } = await open({ heartbeatMs: 60_000 })
     const entry = () => anEntry('old', { tags: [{ tag: 'tag:x', stamp: 's' }] })
-    const before = near.expect([keyOf('a')])
+    const before = near.expect()
     near.drop({ ...NOTHING, ...change })
     near.keep(before, 'detail', keyOf('a'), entry())
     expect(near.find('detail', keyOf('a'))).toBeNull()
-    near.keep(near.expect([keyOf('a')]), 'detail', keyOf('a'), entry())
+    near.keep(near.expect(), 'detail', keyOf('a'), entry())
     expect(near.find('detail', keyOf('a'))).not.toBeNull()
   })
 
@@ -101,11 +101,11 @@ describe('what is being read while it is invalidated is not kept', () => {
     const reader = await open({ heartbeatMs: 60_000 })
     const { near } = reader
     const keep = (expected: unknown) => near.keep(expected, 'detail', keyOf('a'), anEntry('old'))
-    const cleared = near.expect([])
+    const cleared = near.expect()
     near.clear()
     keep(cleared)
     expect(near.find('detail', keyOf('a'))).toBeNull()
-    const many = near.expect([])
+    const many = near.expect()
     const dropSome = (from: number) =>
       near.drop({ ...NOTHING, keys: Array.from({ length: 4_999 }, (_, index) => keyOf(`x${from + index}`)) })
     near.drop({ ...NOTHING, keys: [keyOf('a')] })
@@ -114,7 +114,7 @@ describe('what is being read while it is invalidated is not kept', () => {
       keep(many)
       expect(near.find('detail', keyOf('a'))).toBeNull()
     }
-    const lost = near.expect([])
+    const lost = near.expect()
     await reader.reattach()
     await vi.waitFor(() => expect(near.trusted()).toBe(true), SOON)
     keep(lost)
@@ -252,7 +252,7 @@ describe('where the server refuses to track', () => {
 describe('what is kept', () => {
   it('is frozen, or a copy where it cannot be', async () => {
     const { near } = await open({ heartbeatMs: 60_000 })
-    const keep = (name: string, value: unknown) => near.keep(near.expect([]), 'detail', keyOf(name), anEntry(value))
+    const keep = (name: string, value: unknown) => near.keep(near.expect(), 'detail', keyOf(name), anEntry(value))
     const plain = { list: [{ a: 1 }] }
     keep('a', plain)
     expect(near.find('detail', keyOf('a'))).toMatchObject({ mutable: false })
@@ -267,7 +267,7 @@ describe('what is kept', () => {
   it('is bounded by entries and by bytes, and what goes leaves no trace', async () => {
     const { near } = await open({ heartbeatMs: 60_000, l1: { maxEntries: 3, maxBytes: 1_000 } })
     const keep = (name: string, sizeBytes: number) =>
-      near.keep(near.expect([]), 'detail', keyOf(name), {
+      near.keep(near.expect(), 'detail', keyOf(name), {
         ...anEntry(name, { tags: [{ tag: 'tag:x', stamp: 's' }] }),
         sizeBytes,
       })
@@ -286,7 +286,7 @@ describe('what is kept', () => {
   it('is given until its grace is over, and nothing of a namespace without L1', async () => {
     const { near } = await open({ heartbeatMs: 60_000 })
     const keep = (namespace: string, name: string, freshForMs: number, graceMs: number) =>
-      near.keep(near.expect([]), namespace, keyOf(name), anEntry(1, { freshUntilMs: Date.now() + freshForMs, graceMs }))
+      near.keep(near.expect(), namespace, keyOf(name), anEntry(1, { freshUntilMs: Date.now() + freshForMs, graceMs }))
     keep('detail', 'gone', -50, 40)
     keep('detail', 'stale', -50, 10_000)
     keep('detail', 'short', 30, 0)
@@ -301,7 +301,7 @@ describe('what is kept', () => {
     const { near } = await open({ heartbeatMs: 60_000 })
     const keys = ['shop:v1~g:detail~n:thing:a', 'shop:v1:detail:thing:b', 'shop:v1:detail:other:a']
     const keep = () => {
-      for (const key of keys) near.keep(near.expect([]), 'detail', key, anEntry(key))
+      for (const key of keys) near.keep(near.expect(), 'detail', key, anEntry(key))
     }
     const left = () => keys.filter((key) => near.find('detail', key) !== null)
     keep()
