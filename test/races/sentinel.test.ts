@@ -7,7 +7,8 @@ import { startRedis } from '../servers.ts'
 import { startSentinel, type Takeover, type TestSentinel } from '../topologies.ts'
 import { emptyHistory, type History, type InvalidationEvent, monotonicMs, violationsOf } from './history.ts'
 import { openOutside } from './outside.ts'
-import { closeCaches, openCaches, type Scene, startWorkers } from './processes.ts'
+import type { OpenOptions } from './process.ts'
+import { closeCaches, openCaches, type Scene, startWorkers, type Worker } from './processes.ts'
 import { type OpenedTruth, openTruth } from './truth.ts'
 
 let scene: Scene
@@ -141,6 +142,36 @@ it(`stalled, and back when another one is primary (seed ${seed})`, TIMEOUT, asyn
 
 it('a process that believes it for as long as it answers is caught', TIMEOUT, async () => {
   expect(violationsOf(await beside(() => set.promote(), true)).length).toBeGreaterThan(0)
+})
+
+/** What a process reads first that was stopped while another primary took over, and something was invalidated there. */
+const readWhenBack = async (mutant: OpenOptions['mutant']): Promise<unknown> => {
+  const [stopped] = scene.workers as [Worker]
+  const prefix = await openCaches(scene, { deadlineMs: 5_000, mutant })
+  await stopped.read(1, 0)
+  stopped.signal('SIGSTOP')
+  const outside = openOutside(set.url, { l1: false, truth, loadMs: 0, trials: TRIALS, seed })
+  let reading: ReturnType<Worker['read']>
+  let taken: Takeover
+  try {
+    taken = await set.promote()
+    await truth.write(1)
+    // By who was never at the old one, where the entry stays.
+    expect((await outside.invalidate({ trial: 1, kind: 'key' }, prefix)).applied).toBe(true)
+    reading = stopped.read(1, 0)
+  } finally {
+    stopped.signal('SIGCONT')
+    await outside.close()
+  }
+  const { value } = await reading
+  await closeCaches(scene)
+  await taken.end()
+  return (value as { version: unknown }).version
+}
+
+it('a process that was stopped over it asks before it reads on; one that does not is caught', TIMEOUT, async () => {
+  expect(await readWhenBack(null)).toBe(1)
+  expect(await readWhenBack('any primary')).toBe(0)
 })
 
 it(`killed: nothing that was invalidated comes back (seed ${seed})`, TIMEOUT, async () => {
