@@ -8,6 +8,7 @@ import { CachectlError } from '../../src/core/errors.ts'
 import { createKeys } from '../../src/core/key.ts'
 import { seed } from '../seed.ts'
 import { startRedis } from '../servers.ts'
+import { SOON, untilMet } from './goes.ts'
 import { NAIVE_CLI, type Rewrite } from './naive-cli.ts'
 import { openOutside } from './outside.ts'
 import { closeCaches, openCaches, type Scene, startWorkers, type Worker } from './processes.ts'
@@ -51,7 +52,7 @@ describe('a process that hears late', () => {
     const given = { l1: naive === undefined, truth, loadMs: 10, trials: 30, seed }
     const outside = openOutside(scene.redis.url, { ...given, ...(naive ? { naive } : {}) })
     try {
-      await expect.poll(async () => (await worker.read(trial, 0)).tier).toBe('l1')
+      await expect.poll(async () => (await worker.read(trial, 0)).tier, SOON).toBe('l1')
       await outside.context(prefix)
       proxy.hang()
       await truth.write(trial)
@@ -68,6 +69,8 @@ describe('a process that hears late', () => {
     }
   }
 
+  const isOld = (value: unknown) => (value as { version: number }).version === 0
+
   // Trial 1 is in a namespace with L1, and of no tenant.
   const KINDS_HERE: Kind[] = ['pattern', 'subject', 'key', 'namespace', 'global', 'bump-model', 'bump-global']
   it.each(KINDS_HERE)('is waited for, after %s', async (kind) => {
@@ -75,7 +78,9 @@ describe('a process that hears late', () => {
   })
 
   it.each(KINDS_HERE)('that nobody tells is caught, after %s', async (kind) => {
-    expect(await readAfter(kind, 1, NAIVE_CLI['nobody is told'])).toEqual({ of: 1, version: 0 })
+    // On a busy machine the copies may be past their time by then.
+    const naive = () => readAfter(kind, 1, NAIVE_CLI['nobody is told'])
+    expect(await untilMet(naive, isOld)).toEqual({ of: 1, version: 0 })
   })
 
   /** What it reads when an invalidation is applied, of whoever knows its heartbeat or takes it for another one; the list of processes was lost before. */
@@ -86,17 +91,17 @@ describe('a process that hears late', () => {
     )
     const outside = openOutside(scene.redis.url, { l1: true, heartbeatMs, truth, loadMs: 10, trials: 30, seed })
     try {
-      await expect.poll(async () => (await other.read(2, 0)).tier, { timeout: 10_000 }).toBe('l1')
-      await expect.poll(async () => (await deaf.read(1, 0)).tier, { timeout: 10_000 }).toBe('l1')
+      await expect.poll(async () => (await other.read(2, 0)).tier, SOON).toBe('l1')
+      await expect.poll(async () => (await deaf.read(1, 0)).tier, SOON).toBe('l1')
       await outside.context(prefix)
       proxy.hang()
       await lose(prefix)
       // The one that hears is there again.
       const list = () => scene.redis.call('HLEN', `${prefix}~processes`)
-      await expect.poll(list, { timeout: 10_000, interval: 5 }).toBe(2)
+      await expect.poll(list, SOON).toBe(2)
       await truth.write(1)
       expect(await outside.invalidate({ trial: 1, kind }, prefix)).toMatchObject({ applied: true, complete: true })
-      return ((await deaf.read(1, 0)).value as { version: number }).version
+      return (await deaf.read(1, 0)).value
     } finally {
       proxy.heal()
       await outside.close()
@@ -110,11 +115,9 @@ describe('a process that hears late', () => {
     ['of everything', 'bump-model', () => scene.redis.call('FLUSHALL')],
   ]
   it.each(LOSSES)('is waited for after the loss %s, by %s: the config says how long', async (_, kind, lose) => {
-    expect(await readAfterLoss(lose, kind, HEARTBEAT_MS)).toBe(1)
+    expect(await readAfterLoss(lose, kind, HEARTBEAT_MS)).toEqual({ of: 1, version: 1 })
     // Whoever thinks of a shorter heartbeat is caught; on a busy machine the copies may be past their time by then.
-    let version = 1
-    for (let go = 0; go < 10 && version === 1; go++) version = await readAfterLoss(lose, kind, 300)
-    expect(version).toBe(0)
+    expect(await untilMet(() => readAfterLoss(lose, kind, 300), isOld)).toEqual({ of: 1, version: 0 })
   })
 
   it('does not keep Ctrl-C waiting: it is not said that it heard', async () => {
@@ -125,7 +128,7 @@ describe('a process that hears late', () => {
     const given = { l1: true, truth, loadMs: 10, trials: 30, seed, signal: stop.signal }
     const outside = openOutside(scene.redis.url, given)
     try {
-      await expect.poll(async () => (await worker.read(1, 0)).tier).toBe('l1')
+      await expect.poll(async () => (await worker.read(1, 0)).tier, SOON).toBe('l1')
       await outside.context(prefix)
       proxy.hang()
       const invalidated = outside.invalidate({ trial: 1, kind: 'subject' }, prefix)
@@ -133,7 +136,8 @@ describe('a process that hears late', () => {
       const stoppedMs = performance.now()
       stop.abort(new CachectlError('INTERRUPTED', 'interrupted'))
       const report = await invalidated
-      expect(performance.now() - stoppedMs).toBeLessThan(2_500)
+      // The lapse of a heartbeat would be waited for half a minute.
+      expect(performance.now() - stoppedMs).toBeLessThan(15_000)
       expect(report).toMatchObject({ applied: false, complete: false, exitCode: 130, acknowledged: null })
       expect(report.stopped).toMatchObject({ code: 'INTERRUPTED' })
     } finally {
@@ -149,7 +153,7 @@ describe('a process that hears late', () => {
     const prefix = await openCaches(part, { l1: true, heartbeatMs: 3_000, url: proxy.url })
     const outside = openOutside(scene.redis.url, { l1: true, truth, loadMs: 10, trials: 30, seed })
     try {
-      await expect.poll(async () => (await worker.read(1, 0)).tier).toBe('l1')
+      await expect.poll(async () => (await worker.read(1, 0)).tier, SOON).toBe('l1')
       await outside.context(prefix)
       proxy.hang()
       await truth.write(1)
@@ -190,7 +194,7 @@ describe('a pattern after `version bump`', () => {
         // They are there from the first read on.
         await read()
         expect(await outside.invalidate({ trial, kind }, prefix)).toMatchObject({ applied: true, complete: true })
-        await expect.poll(tiers, { timeout: 10_000 }).toEqual(['l1', 'l1'])
+        await expect.poll(tiers, SOON).toEqual(['l1', 'l1'])
         // The server itself finds what the bump has ended, and not what is given now.
         const keys = async (match: string) =>
           ((await scene.redis.call('SCAN', 0, 'MATCH', match, 'COUNT', 10_000)) as [string, string[]])[1]

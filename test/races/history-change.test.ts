@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freePort, startRedis, type TestRedis } from '../servers.ts'
-import { DEADLINE_MS, readInTime, usesRedis } from './outage.ts'
+import * as outage from './outage.ts'
 import type { OpenOptions } from './process.ts'
 import { closeCaches, type Given, openCaches, type Scene, startWorkers, TRIALS, type Worker } from './processes.ts'
 import { startProxy, type TestProxy } from './proxy.ts'
@@ -30,6 +30,11 @@ afterAll(async () => {
   await Promise.all([scene.redis.stop(), scene.truth.stop()])
   await rm(dir, { recursive: true })
 })
+
+/** Long enough for all trials at once on a busy machine: what is told within it is told as applied. */
+const DEADLINE_MS = 5_000
+const readInTime = (worker: Worker, trial: number) => outage.readInTime(worker, trial, 20, DEADLINE_MS)
+const usesRedis = (worker: Worker) => outage.usesRedis(worker, DEADLINE_MS)
 
 const throughProxies = (more: Partial<OpenOptions> = {}): Given => {
   return (process) => ({ url: (proxies[process] as TestProxy).url, deadlineMs: DEADLINE_MS, ...more })

@@ -195,10 +195,13 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
       const history = emptyHistory()
       await contextOf(prefix)
       let over = false
+      // Often when an invalidation comes; less and less while it takes long, or a busy machine would do nothing else.
+      let restMs = 5
       const warming = (async () => {
         while (!over && canWarm) {
           await warmOnce(plan, prefix)
-          await pause(random() * 60)
+          await pause(random() * restMs)
+          restMs = Math.min(restMs * 2, 320)
         }
       })()
       try {
@@ -207,6 +210,7 @@ export function openOutside(url: string, options: OutsideOptions): Outside {
           const version = await options.truth.write(trial)
           // Keys carry tokens from then on.
           const bumps = plan.kind === 'live-pattern' && count === 0
+          restMs = 5
           const { applied } = await run(bumps ? { trial, kind: 'bump-model' } : plan, prefix)
           const status = applied ? 'applied' : 'queued'
           history.invalidations.push({ trial, version, endMs: monotonicMs(), process: -1, status })

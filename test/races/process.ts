@@ -10,6 +10,7 @@ import type { RedisTarget, ResolvedConfig, ResolvedNamespace } from '../../src/c
 import { openKernel } from '../../src/open-kernel.ts'
 import { aConfig, aNamespace } from '../resolved.ts'
 import { type History, joinHistories, monotonicMs } from './history.ts'
+import { latenessMs } from './lateness.ts'
 import { deafen, type MutantName, mutateLane } from './mutants.ts'
 import { createNaiveCache, NAIVE_NAMES, type NaiveName } from './naive-cache.ts'
 import { lastRead, NAMESPACES, type Plan, placeOf, runTrial, type Tried, UNHELD } from './trial.ts'
@@ -33,6 +34,8 @@ export interface Answer {
   value: unknown
   tier: string | null
   tookMs: number
+  /** of these, time in which the process could not run */
+  lateMs: number
 }
 
 export interface Commands {
@@ -44,12 +47,13 @@ export interface Commands {
   /** One read, whose load takes so long, and names the tag. */
   read(trial: number, loadMs: number, tag?: string): Promise<Answer>
   /** Changes the source and invalidates: the entry, or the tag. */
-  write(trial: number, tag?: string): Promise<{ status: string; version: number; tookMs: number }>
+  write(trial: number, tag?: string): Promise<{ status: string; version: number; tookMs: number; lateMs: number }>
   /** Bumps the subject of the trial. */
   bump(trial: number): Promise<string>
   /** Reads of this tenant for so long, each of what the tenants share by name; how many gave another tenant's value. */
   tenant(tenant: string, forMs: number, subjects: number): Promise<{ reads: number; crossed: number }>
   errors(): Promise<string[]>
+  latenessMs(): Promise<number>
   close(): Promise<void>
 }
 
@@ -169,22 +173,22 @@ const commands: Commands = {
   },
   async read(trial, loadMs, tag) {
     const { cache, truth } = part()
-    const startMs = monotonicMs()
+    const [startMs, beforeMs] = [monotonicMs(), latenessMs()]
     const { tier, value } = await cache.load(placeOf({ trial, kind: 'key' }), POLICY, async (control) => {
       const version = await truth.read(trial)
       if (tag !== undefined) control.stamps([`tag:${tag}`])
       await pause(loadMs)
       return { of: trial, version }
     })
-    return { value, tier, tookMs: monotonicMs() - startMs }
+    return { value, tier, tookMs: monotonicMs() - startMs, lateMs: latenessMs() - beforeMs }
   },
   async write(trial, tag) {
     const { cache, truth } = part()
     const version = await truth.write(trial)
-    const startMs = monotonicMs()
+    const [startMs, beforeMs] = [monotonicMs(), latenessMs()]
     const change = tag === undefined ? { entries: [placeOf({ trial, kind: 'key' })] } : { stamps: [`tag:${tag}`] }
     const { status } = await cache.invalidate(change)
-    return { status, version, tookMs: monotonicMs() - startMs }
+    return { status, version, tookMs: monotonicMs() - startMs, lateMs: latenessMs() - beforeMs }
   },
   async bump(trial) {
     const { subject } = placeOf({ trial, kind: 'key' })
@@ -214,6 +218,7 @@ const commands: Commands = {
     return { reads, crossed }
   },
   errors: async () => errors.splice(0),
+  latenessMs: async () => latenessMs(),
   async close() {
     await cache?.close()
     truth?.close()
