@@ -78,8 +78,8 @@ describe(`nothing old comes back (seed ${seed}, ${TRIALS} trials each)`, () => {
         open: { l1, heartbeatMs: 1_000, deadlineMs: 10_000 },
       }
       // With slots on the move copies in memory are seldom trusted: on a busy machine it takes more than one go to meet some.
-      const go = async () => {
-        const history = await runTrials(two, options)
+      const go = async (count: number) => {
+        const history = await runTrials(two, { ...options, pauseMs: 12 * 2 ** count })
         expect(violationsOf(history).slice(0, 3)).toEqual([])
         expect(history.invalidations).toHaveLength(TRIALS * 2 * two.workers.length)
         expect(history.invalidations.filter(({ status }) => status === 'applied').length).toBeGreaterThan(TRIALS * 3)

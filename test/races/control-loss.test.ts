@@ -84,12 +84,13 @@ describe(`nothing old comes back (seed ${seed}, ${FEWER} trials each)`, () => {
           trials: FEWER,
           chaos,
           pauseMs: l1 ? 80 : 20,
-          durationMs: 200,
           open: { l1 },
         }
         const seen = { applied: 0, found: 0, nearHits: 0 }
-        const go = async () => {
-          const history = await runTrials(scene, options)
+        const go = async (count: number) => {
+          // Where everything takes longer, so does what is between two losses.
+          const pauseMs = options.pauseMs * 2 ** count
+          const history = await runTrials(scene, { ...options, pauseMs, durationMs: count < 3 ? 200 : 1_000 })
           expect(violationsOf(history).slice(0, 3)).toEqual([])
           expect(history.invalidations).toHaveLength(FEWER * 2 * scene.workers.length)
           seen.applied += history.invalidations.filter(({ status }) => status === 'applied').length
