@@ -15,8 +15,9 @@ export async function getCommand(session: Session, { args, flags }: Invocation<G
   const { raw, ...report } = await getEntry(context, args[0] ?? '')
   if (!report.found) session.exit(EXIT.partial)
   if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
-  if (!flags.quiet || !report.found)
-    await session.err.write(renderAbout({ ...report, raw }, await session.paint(flags)))
+  const about = renderAbout({ ...report, raw }, await session.paint(flags))
+  if (!flags.quiet) await session.err.write(about)
+  else if (!report.found) await session.err.write(`${about.split('\n', 1)[0]}\n`)
   if (!report.found) return
   if (flags.raw && raw) await session.out.write(raw)
   else if (!flags.quiet) await session.out.write(renderValue({ ...report, raw }))
