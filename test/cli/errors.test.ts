@@ -65,13 +65,6 @@ const CASES: Case[] = [
     next: /`cachectl lock release --help`/,
   },
   {
-    what: 'no command at all',
-    argv: () => [],
-    exitCode: 2,
-    says: /no command was given/,
-    next: /cachectl <command>/,
-  },
-  {
     what: 'a dead port',
     argv: async () => ['stats', '--redis', `redis://127.0.0.1:${await freePort()}`],
     exitCode: 10,
@@ -192,6 +185,13 @@ const CASES: Case[] = [
 ]
 
 describe('errors', () => {
+  it('no command at all: the help, what is missing, exit 2', async () => {
+    const { exitCode, stdout, stderr } = await cachectl([], { cwd: folder })
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' })
+    expect(stderr).toMatch(/^Usage: cachectl /)
+    expect(stderr).toMatch(/\nerror: no command was given\n {2}next: one of those above: cachectl <command>\n$/)
+  })
+
   for (const { what, argv, env, exitCode, says, next } of CASES) {
     it(`${what}: exit ${exitCode}`, async () => {
       const words = await argv()

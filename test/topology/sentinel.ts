@@ -90,8 +90,9 @@ async function monitor(sentinel: TestRedis, port: number, quorum: number, downAf
     100,
     'PUBLISH-PERIOD',
     100,
+    // Five of these is how old the word of a replica may be for it to be promoted; while its primary is down it is asked once a second.
     'PING-PERIOD',
-    100,
+    300,
     'ASK-PERIOD',
     100,
     'TILT-TRIGGER',
