@@ -22,6 +22,8 @@ export interface Named {
   epoch: number
   /** how long the Sentinel has named it, at least */
   forMs: number
+  /** of the server; empty where the Sentinel does not know yet, or does not tell */
+  runId: string
 }
 
 export interface Asking {
@@ -130,11 +132,12 @@ export class Sentinels {
 }
 
 /** While a failover is under way the address is the new one's already, and the fields are still the old one's. */
-function ageOf([host, port]: readonly Reply[], fields: Reply): Pick<Named, 'epoch' | 'forMs'> {
+function ageOf([host, port]: readonly Reply[], fields: Reply): Pick<Named, 'epoch' | 'forMs' | 'runId'> {
   const told = replyPairs(fields)
   const epoch = Number(told.get('config-epoch') ?? -1)
   const isSame = told.get('ip') === String(host) && told.get('port') === String(port)
-  return { epoch, forMs: isSame ? Number(told.get('role-reported-time') ?? 0) : 0 }
+  if (!isSame) return { epoch, forMs: 0, runId: '' }
+  return { epoch, forMs: Number(told.get('role-reported-time') ?? 0), runId: told.get('runid') ?? '' }
 }
 
 /** Of what ended because its time was over. */

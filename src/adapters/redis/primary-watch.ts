@@ -22,6 +22,7 @@ const FORGET_EPOCH_MS = 5_000
 interface Known {
   host: string
   port: number
+  runId: string
   epoch: number
   /** performance.now(): it has been named since then, at least */
   sinceMs: number
@@ -79,7 +80,7 @@ export class PrimaryWatch {
     const moved = () => this.#era !== era
     return async () => {
       if (moved()) return 'moved'
-      if (!(await this.#ask())) return 'unknown'
+      if (!(await this.#askAlive())) return 'unknown'
       const sinceMs = this.#known?.sinceMs ?? 0
       const waitMs = sinceMs + TRUST_MS * TRUST_MARGIN - performance.now()
       if (!moved() && waitMs > 0) await delay(waitMs)
@@ -89,12 +90,23 @@ export class PrimaryWatch {
 
   #askLater(): void {
     this.#timer ??= setTimeout(async () => {
-      await this.#ask()
-      this.#timer = null
       this.#lanes = this.#lanes.filter(({ closed }) => !closed)
-      if (this.#lanes.length > 0) this.#askLater()
+      if (this.#lanes.length > 0) await this.#ask()
+      this.#timer = null
+      // Connections on which somebody else is asking just now are not taken from under the question.
+      if (this.#lanes.length > 0 || this.#asking !== null) this.#askLater()
       else this.#sentinels.kept = false
     }, ASK_EVERY_MS).unref()
+  }
+
+  /** What is asked on keeps no process running, and the connection to the primary may be gone: who waits for this is not to end for it. */
+  async #askAlive(): Promise<boolean> {
+    const alive = setInterval(() => {}, ASK_WITHIN_MS)
+    try {
+      return await this.#ask()
+    } finally {
+      clearInterval(alive)
+    }
   }
 
   /** A question that is asked after this was called: one for all who wait for it. False: no Sentinel says what is news. */
@@ -125,16 +137,18 @@ export class PrimaryWatch {
 
   /** @param connected it has answered as a master, so whatever was known before is older where that was not heard of just now */
   #learn({ named, askedMs }: Pick<OpenedPrimary, 'named' | 'askedMs'>, connected: boolean): boolean {
-    const { host, port, epoch } = named
+    const { host, port, runId, epoch } = named
     const known = this.#known
     const isOlder = known !== null && epoch < known.epoch
-    if (isOlder && !(connected && askedMs > known.askedMs + FORGET_EPOCH_MS)) return false
+    if (isOlder && askedMs <= known.askedMs + FORGET_EPOCH_MS) return false
+    // One that was cut off names another server, which must not end good connections.
+    if (isOlder && !connected && !isSameAddress(known, named)) return false
     const sinceMs = performance.now() - named.forMs
     const isSame = known !== null && isSamePrimary(known, named)
     this.#unheard = false
     this.#known = {
-      host,
-      port,
+      // Under another name its id may not be told yet, and be that of another server then.
+      ...(isSame && !isSameAddress(known, named) ? known : { host, port, runId }),
       epoch,
       sinceMs: isSame ? Math.min(known.sinceMs, sinceMs) : sinceMs,
       askedMs: isSame ? Math.max(known.askedMs, askedMs) : askedMs,
@@ -151,11 +165,18 @@ export class PrimaryWatch {
   }
 }
 
-/** Under one epoch there is one primary, whatever names the Sentinels have for it. Where they tell no epochs there is its name alone. */
-function isSamePrimary(
-  one: Pick<Known, 'host' | 'port' | 'epoch'>,
-  other: Pick<Known, 'host' | 'port' | 'epoch'>,
-): boolean {
-  if (one.epoch >= 0 && other.epoch >= 0) return one.epoch === other.epoch
+type Who = Pick<Known, 'host' | 'port' | 'runId' | 'epoch'>
+
+function isSameAddress(one: Who, other: Who): boolean {
   return one.host === other.host && one.port === other.port
+}
+
+/**
+ * Under one epoch there is one primary, whatever names the Sentinels have for it, unless they were told of another one by hand (SENTINEL MONITOR begins with the
+ * first epoch each time): that has another id. Where they tell no epochs there is its name alone.
+ */
+function isSamePrimary(one: Who, other: Who): boolean {
+  if (one.epoch < 0 || other.epoch < 0) return isSameAddress(one, other)
+  if (one.epoch !== other.epoch) return false
+  return isSameAddress(one, other) || one.runId === '' || other.runId === '' || one.runId === other.runId
 }

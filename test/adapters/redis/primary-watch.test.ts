@@ -1,7 +1,10 @@
 // What connections to a Sentinel set learn of another primary while the old one lives, and what is said of changes then.
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import { openStore } from '../../../src/adapters/redis/store.ts'
 import type { Lane, Reply, Store } from '../../../src/ports.ts'
+import { startRedis, type TestRedis } from '../../servers.ts'
 import { startSentinel, type TestSentinel } from '../../topologies.ts'
 
 let set: TestSentinel
@@ -67,3 +70,57 @@ it('without a Sentinel that answers a lane goes on, and of a change nothing is k
   }
   await expect.poll(() => store.settling()(), { timeout: 20_000 }).toBe('settled')
 }, 60_000)
+
+/** Loses its connection to the primary, and its Sentinels with it, while it waits for their word. */
+const LOSES_ALL = `
+import { openStore } from '${new URL('../../../src/adapters/redis/store.ts', import.meta.url)}'
+const { url, pids } = JSON.parse(process.env.SENTINELS)
+const store = openStore({ url, from: 'test', tls: null }, { connectTimeoutMs: 10_000, replyTimeoutMs: 10_000 })
+const lane = await store.lane({ fixed: true })
+// Their connections are kept from the first question on.
+await store.settling()()
+await new Promise((resolve) => setTimeout(resolve, 300))
+const settled = store.settling()
+for (const pid of pids) process.kill(pid, 'SIGSTOP')
+lane.close()
+console.log(await settled())
+await store.close()`
+
+it('who waits for the word of the Sentinels does not end for it, when nothing else keeps the process', async () => {
+  const pids = set.sentinels.map(({ pid }) => pid)
+  const SENTINELS = JSON.stringify({ url: set.url, pids })
+  try {
+    const args = ['--import', 'tsx', '--input-type=module', '-e', LOSES_ALL]
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, SENTINELS } })
+    expect(stdout.trim()).toBe('unknown')
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
+  }
+}, 60_000)
+
+/** As who sets Sentinels up anew: they forget under which epoch the primary became one. */
+const monitorAnew = async ({ port }: TestRedis): Promise<void> => {
+  for (const sentinel of set.sentinels) await sentinel.call('SENTINEL', 'REMOVE', set.name)
+  for (const sentinel of set.sentinels)
+    await sentinel.call('SENTINEL', 'MONITOR', set.name, '127.0.0.1', port as number, 2)
+}
+
+it('Sentinels that were set up anew are believed after a while, and when they are told of another server', async () => {
+  const store = open()
+  await store.lane({ fixed: true })
+  expect(await store.settling()()).toBe('settled')
+  await monitorAnew(await set.primary())
+  // Its epoch is older than that of before, which a Sentinel that was cut off would name as well.
+  await expect.poll(() => store.settling()(), { timeout: 30_000 }).toBe('settled')
+  const lane = await store.lane({ fixed: true })
+  const other = await startRedis({ port: 0 })
+  try {
+    await monitorAnew(other)
+    // Under the same epoch.
+    await expect.poll(() => lane.closed, { timeout: 30_000 }).toBe(true)
+    await store.call('SET', 'b', '5')
+    expect(await other.call('GET', 'b')).toBe('5')
+  } finally {
+    await other.stop()
+  }
+}, 90_000)
