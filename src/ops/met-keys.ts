@@ -36,7 +36,8 @@ export function recentKeys(): MetKeys {
   }
 }
 
-const FIRST_SLOTS = 1 << 12
+const SHARDS = 64
+const FIRST_SLOTS = 1 << 6
 /** Fuller, and looking for a slot takes long. */
 const MOST_FULL = 0.7
 /** Seeds of two hashes of 32 bits: what makes two keys one by the first is not what does so by the second. */
@@ -45,41 +46,16 @@ const EMPTY = 0
 const SETTLED = 255
 
 /**
- * For keys that stay: all of them, by 64 bits of hash each, in an open-addressed table of 9 bytes a slot, 19 MB for a million keys. Two keys of one
- * hash (one chance in 40 million among a million) would count as one, so what was met before is not to be passed over.
+ * For keys that stay: all of them, by 64 bits of hash each, in open-addressed tables of 9 bytes a slot, 19 MB for a million keys. Two keys of one
+ * hash (one chance in 40 million among a million) would count as one, so what was met before is not to be passed over. They are many tables so that none
+ * takes long to grow, and what grows is not there twice.
  */
 export function allKeys(): MetKeys {
-  let size = 0
+  const shards = Array.from({ length: SHARDS }, createShard)
   let walk = 1
-  let table = emptyTable(FIRST_SLOTS)
-  const slotOf = ({ low, high, state }: Table, first: number, second: number): number => {
-    const mask = state.length - 1
-    let slot = first & mask
-    while (state[slot] !== EMPTY && (low[slot] !== first || high[slot] !== second)) slot = (slot + 1) & mask
-    return slot
-  }
-  const put = (into: Table, slot: number, first: number, second: number, state: number): void => {
-    into.low[slot] = first
-    into.high[slot] = second
-    into.state[slot] = state
-  }
-  const grow = (): void => {
-    const larger = emptyTable(table.state.length * 2)
-    for (const [slot, state] of table.state.entries()) {
-      if (state === EMPTY) continue
-      const [first, second] = [table.low[slot] as number, table.high[slot] as number]
-      put(larger, slotOf(larger, first, second), first, second, state)
-    }
-    table = larger
-  }
   const write = (key: Buffer, next: number): number => {
     const [first, second] = [mixed(key, SEEDS[0]), mixed(key, SEEDS[1])]
-    const slot = slotOf(table, first, second)
-    const before = table.state[slot] as number
-    if (before === SETTLED) return before
-    put(table, slot, first, second, next)
-    if (before === EMPTY && ++size > table.state.length * MOST_FULL) grow()
-    return before
+    return (shards[second % SHARDS] as Shard).write(first, second, next)
   }
   return {
     meet(key) {
@@ -93,6 +69,36 @@ export function allKeys(): MetKeys {
   }
 }
 
+interface Shard {
+  /** Gives what stood there before, which stays where it is SETTLED. */
+  write(first: number, second: number, next: number): number
+}
+
+function createShard(): Shard {
+  let size = 0
+  let table = emptyTable(FIRST_SLOTS)
+  const grow = (): void => {
+    const before = table
+    table = emptyTable(before.state.length * 2)
+    for (let slot = 0; slot < before.state.length; slot++) {
+      const state = before.state[slot] as number
+      if (state === EMPTY) continue
+      const [first, second] = [before.low[slot] as number, before.high[slot] as number]
+      put(table, slotOf(table, first, second), first, second, state)
+    }
+  }
+  return {
+    write(first, second, next) {
+      const slot = slotOf(table, first, second)
+      const before = table.state[slot] as number
+      if (before === SETTLED) return before
+      put(table, slot, first, second, next)
+      if (before === EMPTY && ++size > table.state.length * MOST_FULL) grow()
+      return before
+    },
+  }
+}
+
 interface Table {
   low: Uint32Array
   high: Uint32Array
@@ -102,6 +108,19 @@ interface Table {
 
 function emptyTable(slots: number): Table {
   return { low: new Uint32Array(slots), high: new Uint32Array(slots), state: new Uint8Array(slots) }
+}
+
+function slotOf({ low, high, state }: Table, first: number, second: number): number {
+  const mask = state.length - 1
+  let slot = first & mask
+  while (state[slot] !== EMPTY && (low[slot] !== first || high[slot] !== second)) slot = (slot + 1) & mask
+  return slot
+}
+
+function put(into: Table, slot: number, first: number, second: number, state: number): void {
+  into.low[slot] = first
+  into.high[slot] = second
+  into.state[slot] = state
 }
 
 /** Keys that differ in their last bytes only must differ in all bits: the finalizer of MurmurHash3. */

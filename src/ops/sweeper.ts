@@ -182,7 +182,7 @@ export class Sweeper {
     }
     const elsewhere: Buffer[] = []
     for (const { keys: some, reply } of done.answers) this.#count(reply, some, account, elsewhere)
-    for (const key of elsewhere) await this.#redirect(key, account)
+    await this.#redirectAll(elsewhere, account)
     this.#context.emit({
       event: 'progress',
       task: this.#options.task,
@@ -224,16 +224,18 @@ export class Sweeper {
     if (account === this.#account) this.#lost.push(...keys.map((key) => Buffer.from(key)))
   }
 
-  /** The key has moved to another master since, or is a ghost of one that has. */
-  async #redirect(key: Buffer, account: Account): Promise<void> {
-    this.#redirected++
-    try {
-      const reply = await this.#ask(key)
-      if (isErrorReply(reply)) this.#fail(reply, 1, account)
-      else this.#countOne(reply, key, account)
-    } catch (thrown) {
-      this.#lose([key], account)
-      throw thrown
+  /** These have moved to another master since, or are ghosts of ones that have. Where one is lost, so are those behind it. */
+  async #redirectAll(keys: readonly Buffer[], account: Account): Promise<void> {
+    for (const [index, key] of keys.entries()) {
+      this.#redirected++
+      try {
+        const reply = await this.#ask(key)
+        if (isErrorReply(reply)) this.#fail(reply, 1, account)
+        else this.#countOne(reply, key, account)
+      } catch (thrown) {
+        this.#lose(keys.slice(index), account)
+        throw thrown
+      }
     }
   }
 

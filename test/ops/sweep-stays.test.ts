@@ -6,12 +6,13 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { isBalanced } from '../../src/core/account.ts'
 import { encodeEntry } from '../../src/core/entry.ts'
+import { CachectlError } from '../../src/core/errors.ts'
 import { expireCommand, expiryOutcome } from '../../src/core/expiry.ts'
 import { allKeys, type MetKeys, recentKeys } from '../../src/ops/met-keys.ts'
 import { softenAction, spreadAction } from '../../src/ops/soften.ts'
 import { type SweepAction, type SweepOptions, type Swept, sweep } from '../../src/ops/sweep.ts'
 import { Sweeper } from '../../src/ops/sweeper.ts'
-import type { Store } from '../../src/ports.ts'
+import type { Lane, Page, Store } from '../../src/ports.ts'
 import { fillKeys, openBytes } from '../keyspace.ts'
 import { startProxy, type TestProxy } from '../races/proxy.ts'
 import { randomFromSeed, seed } from '../seed.ts'
@@ -159,6 +160,51 @@ describe(`a connection that is lost with a page under way (SEED=${seed})`, () =>
     const { account, complete } = await losing(CHANGES[name] as Change, false)
     expect(account.matched !== KEYS || (complete && account.deleted !== KEYS)).toBe(true)
   })
+})
+
+describe('keys that are on another master, and the connection to that is lost', () => {
+  /** Says of each key that it is elsewhere; and one that is lost behind some answers. */
+  const elsewhere = (lane: Lane): Lane =>
+    proxied(lane, async (page) => Array.from({ length: page.length }, () => ({ error: 'MOVED 1 h:1', code: 'MOVED' })))
+  const lostAfter = (lane: Lane, answers: number): Lane =>
+    proxied(lane, async (page) => {
+      if (answers-- === 0) throw new CachectlError('REDIS_UNREACHABLE', 'lost')
+      return lane.run(page)
+    })
+  const proxied = (lane: Lane, run: (page: Page) => ReturnType<Lane['run']>): Lane =>
+    new Proxy(lane, {
+      get(target, name) {
+        if (name === 'run') return run
+        const value = Reflect.get(target, name, target)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+
+  it.each([true, false])('all of them are told, and looked for again (stays: %s)', async (stays) => {
+    await server.call('FLUSHALL')
+    const names = NAMES.slice(0, 100).map((name) => Buffer.from(name))
+    await fillKeys(server, names)
+    const context = contextOf({ ...bound(store), lane: async () => lostAfter(await store.lane(), 10) } as Store)
+    const action = { ...(await (CHANGES['invalidate --over'] as Change).action()), stays }
+    const sweeper = new Sweeper(context, { action, pace: 'max', task: 'changing', expected: null })
+    const lane = await store.lane()
+    try {
+      await sweeper.act(elsewhere(lane), names)
+      await expect(sweeper.settle()).rejects.toThrow('lost')
+      const { account } = sweeper.finish(false, null)
+      expect({ ...account, balanced: isBalanced(account) }).toMatchObject({ matched: 100, unknown: 90, balanced: true })
+    } finally {
+      lane.close()
+    }
+  })
+
+  const bound = (of: Store): Store =>
+    Object.fromEntries(
+      ['call', 'callEach', 'layout', 'masters'].map((name) => {
+        const method = Reflect.get(of, name) as (...args: unknown[]) => unknown
+        return [name, method.bind(of)]
+      }),
+    ) as unknown as Store
 })
 
 describe('keys that are met again', () => {
