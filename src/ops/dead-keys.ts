@@ -25,6 +25,8 @@ export function examineDead(
       : {}),
     async keep(found, replies) {
       if (found.length === 0) return []
+      // Before the stamps: an entry that was filled since holds stamps that are newer than these.
+      const heads = names.length === 0 ? replies : await wholeHeaders(changer, found, replies)
       const [revision = null, ...values] = await changer.run((page) => {
         page.add('GET', revisionKey(scheme.prefix))
         for (const name of names) page.add('GET', stampKey(scheme.prefix, name))
@@ -36,7 +38,7 @@ export function examineDead(
         const parsed = keys.parse(key)
         if (parsed === null) return names.length === 0
         if (!key.toString('utf8').startsWith(current.keys.head(parsed))) return true
-        return names.length > 0 && holdsGone(replies[index], now)
+        return names.length > 0 && holdsGone(heads[index], now)
       })
     },
   }
@@ -60,6 +62,26 @@ function holdsAny(reply: Reply | undefined, tags: ReadonlySet<string>): boolean 
   const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
   if (decoded === null) return false
   return decoded.ok ? decoded.header.tags.some(({ tag }) => tags.has(tag)) : decoded.reason === 'truncated'
+}
+
+/** What was read of each key, and more of those whose tags go on behind it. */
+async function wholeHeaders(
+  { run }: Pick<Changer, 'run'>,
+  keys: readonly Buffer[],
+  replies: readonly Reply[],
+): Promise<readonly Reply[]> {
+  const longer = replies.flatMap((reply, index) => {
+    const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
+    if (decoded === null || decoded.ok || decoded.needBytes === undefined) return []
+    return decoded.needBytes > HEADER_PROBE_BYTES ? [{ index, bytes: decoded.needBytes }] : []
+  })
+  if (longer.length === 0) return replies
+  const read = await run((page) => {
+    for (const { index, bytes } of longer) page.add('GETRANGE', keys[index] as Buffer, 0, bytes - 1)
+  })
+  const whole = [...replies]
+  for (const [at, { index }] of longer.entries()) whole[index] = read[at] ?? null
+  return whole
 }
 
 function holdsGone(reply: Reply | undefined, now: ReadonlyMap<string, string | null>): boolean {

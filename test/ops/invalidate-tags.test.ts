@@ -78,6 +78,13 @@ describe('a look before', () => {
   })
 })
 
+it('what has more tags than are read at first goes as well, and what lacks this one stays', async () => {
+  await fillKeys(server, of('detail:order:org_1:', 5), () => entry(...MANY, 'tag:sale'))
+  await fillKeys(server, of('detail:order:org_2:', 5), () => entry(...MANY))
+  expect((await json('tag:sale', '--yes')).report).toMatchObject({ matched: 155, deleted: 155, complete: true })
+  expect(await server.call('EXISTS', ...of('detail:order:org_2:', 5))).toBe(5)
+})
+
 describe('limits', () => {
   it.each([
     ['--max-keys', '149'],
