@@ -13,12 +13,13 @@ export interface Handover {
 /** @throws CachectlError */
 export async function watchHandover(store: Store): Promise<Handover> {
   const settled = store.settling()
-  const [history, replicas] = [await store.history(), await countReplicas(store)]
+  const [history, replicas, { runId }] = [await store.history(), await countReplicas(store), await store.identity()]
   const isAnother = async (): Promise<boolean> => {
     if (history === null) return false
     const known = new Set(history.split(' '))
     const now = await store.history().catch(() => null)
-    return now === null || now.split(' ').some((id) => !known.has(id))
+    if (now === null) return true
+    return now.split(' ').some((id) => !known.has(id)) && !(await beganAnew(store, runId).catch(() => false))
   }
   return {
     async doubt(isThere = async () => false) {
@@ -32,3 +33,13 @@ export async function watchHandover(store: Store): Promise<Handover> {
     },
   }
 }
+
+/** The servers are the ones they were, and none of them was a replica meanwhile: one that gets its first replica begins another history, with all it has. */
+async function beganAnew(store: Store, runId: string | null): Promise<boolean> {
+  if (runId === null || (await store.identity()).runId !== runId) return false
+  const infos = await store.callEach('INFO', 'replication')
+  return infos.every(({ reply }) => NO_EARLIER_HISTORY.test(String(reply)))
+}
+
+/** A replica that takes over keeps the id of the history that it had. */
+const NO_EARLIER_HISTORY = /^master_replid2:0+\r?$/m

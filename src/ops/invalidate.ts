@@ -51,7 +51,9 @@ export async function invalidate(context: OpenedContext, plan: InvalidatePlan, p
       options.how.kind === 'delete'
         ? await deleteKeys(context, changer, plan, pace)
         : await soften(context, changer, plan, pace)
-    done.doubt = done.complete ? await handover.doubt() : null
+    // What was applied before a sweep that failed may be lost with the server that it failed on.
+    const asks = done.complete || (done.applied === true && !context.signal.aborted)
+    done.doubt = asks ? await handover.doubt() : null
     if (done.doubt !== null) done.complete = done.applied = false
     const { deleted } = done.account
     const found = plan.preview
