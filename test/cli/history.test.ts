@@ -66,6 +66,15 @@ describe('history', () => {
     })
   })
 
+  it('says why something is missing, with --quiet in one line', async () => {
+    await redis.call('SET', 'shop~journal', 'text')
+    expect(await run(['history', '-q'])).toEqual({
+      exitCode: 3,
+      stdout: '',
+      stderr: expect.stringMatching(/^history: .*shop~journal is no stream.*\n$/),
+    })
+  })
+
   it('a dry run leaves nothing', async () => {
     expect(JSON.parse((await run(['warm', '--dry-run', '--json'])).stdout)).toMatchObject({ journal: 'none' })
     expect(await redis.call('EXISTS', 'shop~journal')).toBe(0)

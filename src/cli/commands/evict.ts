@@ -9,6 +9,7 @@ import { renderEvict, renderEvictPlan } from '../../render/evict.ts'
 import type { Invocation } from '../command.ts'
 import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 import { parseTargets } from '../targets.ts'
 
@@ -40,7 +41,7 @@ export async function evictCommand(session: Session, { args, flags }: Invocation
   session.exit(report.exitCode)
   if (session.format(flags) !== 'table') return session.out.write(`${safeJson(report)}\n`)
   if (!flags.quiet) return session.out.write(renderEvict(report, render, session.argv))
-  if (!report.ok) await session.err.write(`evict: ${failureOf(report)}\n`)
+  if (!report.ok) await session.err.write(quietLine('evict', failureOf(report)))
 }
 
 function optionsOf(flags: EvictFlags): Omit<EvictOptions, 'targets' | 'tenant'> {
@@ -57,7 +58,8 @@ function optionsOf(flags: EvictFlags): Omit<EvictOptions, 'targets' | 'tenant'> 
   }
 }
 
-function failureOf({ problems, namespaces, doubt }: EvictReport): string {
+function failureOf({ problems, namespaces, doubt, notes }: EvictReport): string {
   const over = namespaces.filter((row) => row.over).map(({ target }) => target)
-  return problems[0]?.message ?? doubt ?? `over the limit: ${over.join(', ')}`
+  const left = over.length === 0 ? notes.at(-1) : `over the limit: ${over.join(', ')}`
+  return problems[0]?.message ?? doubt ?? left ?? 'it is not complete'
 }

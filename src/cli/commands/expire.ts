@@ -7,6 +7,7 @@ import { renderExpire, renderExpirePlan } from '../../render/expire.ts'
 import type { Invocation } from '../command.ts'
 import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 import { parseTargets } from '../targets.ts'
 
@@ -58,7 +59,10 @@ export async function expireCommand(session: Session, { args, flags }: Invocatio
   if (!flags.quiet) return session.out.write(renderExpire(report, paint, session.argv))
   if (!report.ok)
     await session.err.write(
-      `expire: ${report.stopped?.message ?? report.doubt ?? `${report.remaining + report.failed + report.unknown} keys are left`}\n`,
+      quietLine(
+        'expire',
+        report.stopped?.message ?? report.doubt ?? `${report.remaining + report.failed + report.unknown} keys are left`,
+      ),
     )
 }
 

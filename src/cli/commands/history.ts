@@ -7,6 +7,7 @@ import type { HistoryEntry } from '../../ops/journal-read.ts'
 import { renderHistory, renderHistoryLine } from '../../render/history.ts'
 import type { Invocation } from '../command.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 
 export interface HistoryFlags {
@@ -39,7 +40,11 @@ async function showReport(
   const format = session.format(flags)
   if (format === 'json') return session.out.write(`${safeJson(report)}\n`)
   if (format === 'ndjson') return session.out.write(lines(report.entries))
-  if (flags.quiet) return
+  if (flags.quiet) {
+    const [note] = report.notes
+    if (note !== undefined) await session.err.write(quietLine('history', note))
+    return
+  }
   const { stdoutIsTty, columns } = session.io
   await session.out.write(
     renderHistory(report, { paint: await session.paint(flags), widthColumns: stdoutIsTty ? columns : null }),

@@ -8,6 +8,7 @@ import { renderInvalidate, renderInvalidatePlan } from '../../render/invalidate.
 import type { Invocation } from '../command.ts'
 import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 import { parseTargets } from '../targets.ts'
 
@@ -56,6 +57,11 @@ export async function invalidateCommand(session: Session, { args, flags }: Invoc
   if (!flags.quiet) return session.out.write(renderInvalidate(report, paint, session.argv))
   if (!report.ok)
     await session.err.write(
-      `invalidate: ${report.stopped?.message ?? report.doubt ?? `${report.remaining + report.outdated + report.failed + report.unknown} keys are left`}\n`,
+      quietLine(
+        'invalidate',
+        report.stopped?.message ??
+          report.doubt ??
+          `${report.remaining + report.outdated + report.failed + report.unknown} keys are left`,
+      ),
     )
 }

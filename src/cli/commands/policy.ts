@@ -7,6 +7,7 @@ import { renderPolicyApply, renderPolicyCheck, renderPolicyPlan } from '../../re
 import type { Invocation } from '../command.ts'
 import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 
 export interface PolicyApplyFlags extends DestructiveFlags {
@@ -41,5 +42,5 @@ export async function policyApplyCommand(session: Session, { flags }: Invocation
   const shown = dryRun || isRefused(plan) ? `${renderPolicyPlan(plan, paint)}\n` : ''
   if (!flags.quiet) return session.out.write(`${shown}${renderPolicyApply(report, paint)}`)
   const [first] = report.problems
-  if (first) await session.err.write(`policy apply: ${first.message}\n`)
+  if (first) await session.err.write(quietLine('policy apply', first.message))
 }

@@ -9,6 +9,7 @@ import { renderVersionPrune, renderVersionPrunePlan } from '../../render/version
 import type { Invocation } from '../command.ts'
 import { confirm, type DestructiveFlags } from '../destructive.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 
 /** For processes of older versions: those that read anything answer at once. */
@@ -70,7 +71,7 @@ export async function versionBumpCommand(
   if (!flags.quiet) return session.out.write(renderVersionBump(report, paint))
   if (!report.ok)
     await session.err.write(
-      `version bump: ${report.stopped?.message ?? report.doubt ?? 'not every process has confirmed'}\n`,
+      quietLine('version bump', report.stopped?.message ?? report.doubt ?? 'not every process has confirmed'),
     )
 }
 
@@ -109,6 +110,9 @@ export async function versionPruneCommand(
   if (!flags.quiet) return session.out.write(renderVersionPrune(report, paint))
   if (!report.ok)
     await session.err.write(
-      `version prune: ${report.stopped?.message ?? `${report.remaining + report.failed} keys are left`}\n`,
+      quietLine(
+        'version prune',
+        report.stopped?.message ?? report.doubt ?? `${report.remaining + report.failed + report.unknown} keys are left`,
+      ),
     )
 }

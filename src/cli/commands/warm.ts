@@ -11,6 +11,7 @@ import type { Strategy } from '../../ports.ts'
 import { renderWarm } from '../../render/warm.ts'
 import type { Invocation } from '../command.ts'
 import { openProgress } from '../progress.ts'
+import { quietLine } from '../quiet-line.ts'
 import type { Session } from '../session.ts'
 
 export interface WarmFlags {
@@ -69,7 +70,7 @@ export async function warmCommand(session: Session, { args, flags }: Invocation<
   const text = renderWarm(report, { paint: await session.paint(flags), widthColumns: stdoutIsTty ? columns : null })
   if (!flags.quiet) return session.out.write(text)
   const [first] = report.problems
-  if (!report.ok) await session.err.write(`warm: ${first ? first.message : `${report.totals.failed} rows failed`}\n`)
+  if (!report.ok) await session.err.write(quietLine('warm', first?.message ?? `${report.totals.failed} rows failed`))
 }
 
 /** `1,2,3`, a file with one id a line, or `-`. */
