@@ -22,6 +22,7 @@ const HONOURED: readonly string[] = [
   'timeout',
   'as',
 ] satisfies (keyof RawOptions)[]
+const KNOWN = { hint: `raw namespaces know ${HONOURED.join(', ')}` }
 
 /** Of raw namespaces. While Redis is away, reads are misses, `getOrSet` loads, and `set` says false; `delete` rejects, for nobody would repeat it. */
 export interface Raw {
@@ -114,12 +115,11 @@ function sharedOf(kernel: Kernel): Shared {
 }
 
 function refuseOptions({ name }: ResolvedNamespace, options: RawOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new CachectlError('USAGE', `the options of an entry of ${name} are no object`, KNOWN)
   checkAs(options.as)
   const given = Object.entries(options).find(([option, value]) => value !== undefined && !HONOURED.includes(option))
-  if (given)
-    throw new CachectlError('USAGE', `\`${given[0]}\` has no meaning in ${name}, which is raw`, {
-      hint: `raw namespaces know ${HONOURED.join(', ')}`,
-    })
+  if (given) throw new CachectlError('USAGE', `\`${given[0]}\` has no meaning in ${name}, which is raw`, KNOWN)
 }
 
 interface Looked {

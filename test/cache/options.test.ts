@@ -80,6 +80,7 @@ test.each<[string, () => unknown, string]>([
   ['one tag', set({ tags: 'org:7' }), 'tags are no list of texts'],
   ['a schema that is none', set({ schema: {} }), '`schema` is no Standard Schema'],
   ['options that are null', set(null), 'the options of set are no object'],
+  ['options that are null, raw', () => cache.get('sess', ['sess:1'], null), 'the options of an entry of sess are no'],
   ['options that are text', set('1m'), 'the options of set are no object'],
   ['another `as`', () => cache.get('stats', ['a'], { as: 'value' }), '`as` is value'],
   ['another `as`, raw', () => cache.get('sess', ['sess:1'], { as: 'value' }), '`as` is value'],
