@@ -2,7 +2,7 @@
 import type { Mirror } from '../cache/control-mirror.ts'
 import { decodeHeader, HEADER_PROBE_BYTES } from '../core/entry.ts'
 import { createKeys, revisionKey, stampKey } from '../core/key.ts'
-import type { Page, Reply } from '../ports.ts'
+import type { Page, Reply, Store } from '../ports.ts'
 import type { Changer } from './apply-change.ts'
 import type { SweepOptions } from './sweep.ts'
 
@@ -26,7 +26,8 @@ export function examineDead(
     async keep(found, replies) {
       if (found.length === 0) return []
       // Before the stamps: an entry that was filled since holds stamps that are newer than these.
-      const heads = names.length === 0 ? replies : await wholeHeaders(changer, found, replies)
+      const heads =
+        names.length === 0 ? replies : await wholeHeaders(found, replies, (asked) => readAll(changer, asked))
       const [revision = null, ...values] = await changer.run((page) => {
         page.add('GET', revisionKey(scheme.prefix))
         for (const name of names) page.add('GET', stampKey(scheme.prefix, name))
@@ -45,43 +46,59 @@ export function examineDead(
 }
 
 /**
- * For a look before an invalidation: keys that hold one of these tags, which only their headers tell, or are meant by name. One whose tags are more than is
- * read of a header counts: limits err on the safe side.
+ * For a look before an invalidation: keys that hold one of these tags, which only their headers tell, or are meant by name.
  */
 export function examineTagged(
+  store: Pick<Store, 'call'>,
   tags: ReadonlySet<string>,
   isNamed: (key: Buffer) => boolean,
 ): NonNullable<SweepOptions['examine']> {
+  const readEach = (asked: readonly LongHeader[]) =>
+    Promise.all(asked.map(({ key, bytes }) => store.call('GETRANGE', key, 0, bytes - 1)))
   return {
     probe: (page: Page, key: Buffer) => page.add('GETRANGE', key, 0, HEADER_PROBE_BYTES - 1),
-    keep: async (found, replies) => found.map((key, index) => isNamed(key) || holdsAny(replies[index], tags)),
+    async keep(found, replies) {
+      const heads = await wholeHeaders(found, replies, readEach)
+      return found.map((key, index) => isNamed(key) || holdsAny(heads[index], tags))
+    },
   }
 }
 
 function holdsAny(reply: Reply | undefined, tags: ReadonlySet<string>): boolean {
   const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
-  if (decoded === null) return false
-  return decoded.ok ? decoded.header.tags.some(({ tag }) => tags.has(tag)) : decoded.reason === 'truncated'
+  return decoded?.ok === true && decoded.header.tags.some(({ tag }) => tags.has(tag))
 }
 
-/** What was read of each key, and more of those whose tags go on behind it. */
+interface LongHeader {
+  key: Buffer
+  /** of the whole header */
+  bytes: number
+}
+
+/** What was read of each key; of those whose tags go on behind it, all of the header. */
 async function wholeHeaders(
-  { run }: Pick<Changer, 'run'>,
   keys: readonly Buffer[],
   replies: readonly Reply[],
+  read: (asked: readonly LongHeader[]) => Promise<readonly Reply[]>,
 ): Promise<readonly Reply[]> {
   const longer = replies.flatMap((reply, index) => {
     const decoded = Buffer.isBuffer(reply) ? decodeHeader(reply) : null
     if (decoded === null || decoded.ok || decoded.needBytes === undefined) return []
-    return decoded.needBytes > HEADER_PROBE_BYTES ? [{ index, bytes: decoded.needBytes }] : []
+    return decoded.needBytes > HEADER_PROBE_BYTES
+      ? [{ index, key: keys[index] as Buffer, bytes: decoded.needBytes }]
+      : []
   })
   if (longer.length === 0) return replies
-  const read = await run((page) => {
-    for (const { index, bytes } of longer) page.add('GETRANGE', keys[index] as Buffer, 0, bytes - 1)
-  })
+  const heads = await read(longer)
   const whole = [...replies]
-  for (const [at, { index }] of longer.entries()) whole[index] = read[at] ?? null
+  for (const [at, { index }] of longer.entries()) whole[index] = heads[at] ?? null
   return whole
+}
+
+function readAll({ run }: Pick<Changer, 'run'>, asked: readonly LongHeader[]): Promise<readonly Reply[]> {
+  return run((page) => {
+    for (const { key, bytes } of asked) page.add('GETRANGE', key, 0, bytes - 1)
+  })
 }
 
 function holdsGone(reply: Reply | undefined, now: ReadonlyMap<string, string | null>): boolean {

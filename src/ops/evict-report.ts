@@ -128,7 +128,8 @@ export function reportOf(
 
 function exitOf(plan: EvictPlan, stopped: CachectlError | null, over: boolean, unfinished: boolean): ExitCode {
   if (stopped !== null) return stopped.exitCode
-  if (plan.mode === 'check') return over ? EXIT.problems : plan.moved ? EXIT.partial : EXIT.done
+  // What was missed or counted twice may be why something is over.
+  if (plan.mode === 'check') return plan.moved ? EXIT.partial : over ? EXIT.problems : EXIT.done
   return plan.mode === 'evict' && unfinished ? EXIT.partial : EXIT.done
 }
 

@@ -49,7 +49,7 @@ export async function planInvalidate(context: OperationContext, options: Invalid
   const decide = decideFor(options, config)
   const looks = options.look || course.walked.length > 0 || course.change === null
   const named = await namedKeys(context, options)
-  const tagged = taggedBy(options, config)
+  const tagged = taggedBy(context, options)
   const found = looks ? await preview(context, { decide, ...tagged, exact: options.exact, named }) : null
   const everything = isEverything(options, config)
   return {
@@ -71,12 +71,12 @@ export async function planInvalidate(context: OperationContext, options: Invalid
 }
 
 /** Which entries have a tag stands in them. */
-function taggedBy(options: InvalidateOptions, config: ResolvedConfig | null): Pick<SweepOptions, 'examine'> {
+function taggedBy({ config, store }: OperationContext, options: InvalidateOptions): Pick<SweepOptions, 'examine'> {
   const { targets, tenant } = options
   const tags = targets.flatMap((target) => (target.kind === 'tag' ? [stampName('tag', target.tag, tenant)] : []))
   if (tags.length === 0) return {}
   const named = decideFor({ ...options, targets: targets.filter(({ kind }) => kind !== 'tag') }, config)
-  return { examine: examineTagged(new Set(tags), (key) => named(key) === 'act') }
+  return { examine: examineTagged(store, new Set(tags), (key) => named(key) === 'act') }
 }
 
 /** Each key as it was named, and as it is spelled under the generations of now. */
