@@ -2,28 +2,19 @@
 // it was called, whatever the target, with loads, warms and copies in memory under way.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seed } from '../seed.ts'
-import { startRedis } from '../servers.ts'
 import { untilMet } from './goes.ts'
 import { type History, trialsIn, violationsOf } from './history.ts'
 import { NAIVE_CLI, type Rewrite } from './naive-cli.ts'
 import { isWarmed, openOutside } from './outside.ts'
-import { PROOF, runTrials, type Scene, startWorkers, TRIALS, type TrialsOptions } from './processes.ts'
+import { type OpenedScene, openScene, PROOF, runTrials, TRIALS, type TrialsOptions } from './processes.ts'
 import { BUMP_KINDS, KINDS, type Kind, OUTSIDE_KINDS } from './trial.ts'
-import { type OpenedTruth, openTruth } from './truth.ts'
 
-let scene: Scene
-let truth: OpenedTruth
+let { scene, truth, close } = {} as OpenedScene
 
 beforeAll(async () => {
-  const [redis, source, workers] = await Promise.all([startRedis(), startRedis(), startWorkers(2)])
-  scene = { redis, truth: source, workers }
-  truth = openTruth(source.url)
+  ;({ scene, truth, close } = await openScene())
 })
-afterAll(async () => {
-  truth.close()
-  await Promise.all(scene.workers.map((worker) => worker.kill()))
-  await Promise.all([scene.redis.stop(), scene.truth.stop()])
-})
+afterAll(() => close())
 
 /** What takes everything is everybody's: of one trial in thirty. */
 const GLOBAL: readonly Kind[] = ['global', 'bump-global']

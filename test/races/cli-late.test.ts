@@ -7,28 +7,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CachectlError } from '../../src/core/errors.ts'
 import { createKeys } from '../../src/core/key.ts'
 import { seed } from '../seed.ts'
-import { startRedis } from '../servers.ts'
 import { SOON, untilMet } from './goes.ts'
 import { NAIVE_CLI, type Rewrite } from './naive-cli.ts'
 import { openOutside } from './outside.ts'
-import { closeCaches, openCaches, type Scene, startWorkers, type Worker } from './processes.ts'
+import { closeCaches, type OpenedScene, openCaches, openScene, type Worker } from './processes.ts'
 import { startProxy, type TestProxy } from './proxy.ts'
 import { type Kind, placeOf } from './trial.ts'
-import { type OpenedTruth, openTruth } from './truth.ts'
 
-let scene: Scene
-let truth: OpenedTruth
+let { scene, truth, close } = {} as OpenedScene
 
 beforeAll(async () => {
-  const [redis, source, workers] = await Promise.all([startRedis(), startRedis(), startWorkers(2)])
-  scene = { redis, truth: source, workers }
-  truth = openTruth(source.url)
+  ;({ scene, truth, close } = await openScene())
 })
-afterAll(async () => {
-  truth.close()
-  await Promise.all(scene.workers.map((worker) => worker.kill()))
-  await Promise.all([scene.redis.stop(), scene.truth.stop()])
-})
+afterAll(() => close())
 
 /** One process hears late: what it holds in its memory is old by then, and only its word, or the time, says that it is gone. */
 describe('a process that hears late', () => {

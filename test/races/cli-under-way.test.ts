@@ -1,27 +1,18 @@
 // Guarantee 1 from the command line, of what is under way: a load, and a page of bulk writes, that began before.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { seed } from '../seed.ts'
-import { startRedis } from '../servers.ts'
 import { SOON, untilMet } from './goes.ts'
 import { NAIVE_CLI, type Rewrite } from './naive-cli.ts'
 import { openOutside } from './outside.ts'
-import { closeCaches, openCaches, type Scene, startWorkers, type Worker } from './processes.ts'
+import { closeCaches, type OpenedScene, openCaches, openScene, type Worker } from './processes.ts'
 import type { Kind } from './trial.ts'
-import { type OpenedTruth, openTruth } from './truth.ts'
 
-let scene: Scene
-let truth: OpenedTruth
+let { scene, truth, close } = {} as OpenedScene
 
 beforeAll(async () => {
-  const [redis, source, workers] = await Promise.all([startRedis(), startRedis(), startWorkers(2)])
-  scene = { redis, truth: source, workers }
-  truth = openTruth(source.url)
+  ;({ scene, truth, close } = await openScene())
 })
-afterAll(async () => {
-  truth.close()
-  await Promise.all(scene.workers.map((worker) => worker.kill()))
-  await Promise.all([scene.redis.stop(), scene.truth.stop()])
-})
+afterAll(() => close())
 
 describe('a load that is under way', () => {
   const readAfter = async (kind: Kind, naive?: Rewrite) => {

@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { randomFromSeed, seed } from '../seed.ts'
-import type { TestRedis } from '../servers.ts'
+import { startRedis, type TestRedis } from '../servers.ts'
 import { type History, joinHistories } from './history.ts'
 import type { Commands, OpenOptions } from './process.ts'
 import type { Kind, Plan } from './trial.ts'
+import { type OpenedTruth, openTruth } from './truth.ts'
 
 /** `npm run proof` sets it to 10, for 600 trials; PROOF=n runs n times as many as the ordinary run. */
 export const PROOF = Number(process.env.PROOF ?? 1)
@@ -74,6 +75,24 @@ export interface Scene {
   workers: readonly Worker[]
   redis: TestRedis
   truth: TestRedis
+}
+
+export interface OpenedScene {
+  scene: Scene
+  truth: OpenedTruth
+  close(): Promise<void>
+}
+
+/** Two processes on a Redis of their own, and the source behind them. */
+export async function openScene(): Promise<OpenedScene> {
+  const [redis, source, workers] = await Promise.all([startRedis(), startRedis(), startWorkers(2)])
+  const truth = openTruth(source.url)
+  const close = async () => {
+    truth.close()
+    await Promise.all(workers.map((worker) => worker.kill()))
+    await Promise.all([redis.stop(), source.stop()])
+  }
+  return { scene: { redis, truth: source, workers }, truth, close }
 }
 
 /** for all processes, or for each by its number */
