@@ -6,7 +6,7 @@ import { printable } from '../core/printable.ts'
 import type { GroupRebuild } from '../core/rebuild.ts'
 import type { Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
-import { CALM_CALL_MS, type ScannedPage, scan } from './scan.ts'
+import { type ScannedPage, scan } from './scan.ts'
 import type { SweepOptions } from './sweep.ts'
 
 export interface PreviewOptions extends Pick<SweepOptions, 'decide' | 'examine'> {
@@ -91,7 +91,7 @@ async function look(context: OperationContext, options: PreviewOptions): Promise
   }
   const probe = examine?.probe
   const probing = probe ? { noTouch: true, probe: (page: Page, key: Buffer) => probe(page, key) } : {}
-  const walk = () => scan(context.store, { signal: context.signal, wanted, slowCallMs: CALM_CALL_MS, ...probing })
+  const walk = () => scan(context.store, { signal: context.signal, wanted, calm: true, ...probing })
   for await (const page of named === null ? walk() : [await namedPage(context, named, wanted)]) {
     looked.visited += page.visited
     const meant = examine ? await examine.keep(page.keys, page.replies) : null

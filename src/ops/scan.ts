@@ -1,4 +1,5 @@
 // The walk over all keys: SCAN on every master, pipelined with what is asked about the keys, and paced so that no call holds the server up.
+import { setTimeout as delay } from 'node:timers/promises'
 import { describeReply } from '../core/error-reply.ts'
 import { CachectlError } from '../core/errors.ts'
 import { isErrorReply } from '../core/reply.ts'
@@ -6,10 +7,16 @@ import type { Lane, Master, Page, Reply, Store } from '../ports.ts'
 
 /** One SCAN is to take less than this on the server: half of the 5 ms that no call may take, as tables are not even. */
 const SLOW_CALL_MS = 2.5
-/** The same for walks that are in no hurry: what a client beside them waits for one call is then less than what its own command takes. */
-export const CALM_CALL_MS = 0.4
+/** The same for calm walks: what a client beside them waits for one call is then less than what its own command takes. */
+const CALM_CALL_MS = 0.4
+/** Share of the server's time that a calm walk takes. */
+const CALM_SHARE = 0.25
+/** What a key is taken to cost where the server does not tell its time. */
+const UNTIMED_KEY_MS = 0.001
 /** Below this share of that, COUNT may be doubled and the call still be far from slow. */
 const QUICK_SHARE = 0.3
+/** A timer is no shorter. */
+const LEAST_REST_MS = 1
 const FIRST_COUNT = 250
 const LEAST_COUNT = 16
 /** Longer pages are no faster: by then the commands about their keys take all the time. */
@@ -30,8 +37,8 @@ export interface ScanOptions {
   opened?: (master: Master, lane: Lane) => Promise<void>
   /** a glob that the server looks at, so that no other key is sent; `wanted` still decides */
   match?: string
-  /** what one SCAN may take on the server (2.5) */
-  slowCallMs?: number
+  /** in no hurry: calls are shorter, and the server has time for others between them */
+  calm?: boolean
   /** keys to ask about; default: all */
   wanted?: (key: Buffer) => boolean
   /** adds the same number of commands for each key; default: none */
@@ -113,7 +120,10 @@ class Cursor {
   readonly #lane: Lane
   readonly #endpoint: string
   readonly #match: readonly string[]
-  readonly #slowCallMs: number
+  readonly #calm: boolean
+  readonly #signal: AbortSignal
+  /** time that the server is still to be left alone */
+  #restMs = 0
   #cursor = '0'
   #count = FIRST_COUNT
   #timed = true
@@ -121,11 +131,12 @@ class Cursor {
   constructor(
     lane: Lane,
     endpoint: string,
-    { match, slowCallMs = SLOW_CALL_MS }: Pick<ScanOptions, 'match' | 'slowCallMs'>,
+    { match, calm = false, signal }: Pick<ScanOptions, 'match' | 'calm' | 'signal'>,
   ) {
     this.#lane = lane
     this.#endpoint = endpoint
-    this.#slowCallMs = slowCallMs
+    this.#calm = calm
+    this.#signal = signal
     this.#match = match === undefined ? [] : ['MATCH', match]
   }
 
@@ -137,6 +148,7 @@ class Cursor {
   }
 
   async #next(): Promise<ScanCall> {
+    if (this.#restMs >= LEAST_REST_MS) await this.#rest()
     const page = this.#lane.page()
     // The server's own clock around the call: the latency seen from here would include the network and what else is under way.
     if (this.#timed) page.add('TIME')
@@ -145,7 +157,19 @@ class Cursor {
     const replies = await this.#lane.run(page)
     const [before, scanned, after] = this.#timed ? replies : [undefined, replies[0], undefined]
     const found = this.#read(scanned)
-    return { found, callMs: this.#pace(before, after) }
+    const callMs = this.#pace(before, after)
+    if (this.#calm) {
+      const busyMs = callMs ?? found.length * UNTIMED_KEY_MS
+      this.#restMs = Math.max(0, this.#restMs) + busyMs * (1 / CALM_SHARE - 1)
+    }
+    return { found, callMs }
+  }
+
+  /** A timer takes longer than it is told, which shortens the next rest. */
+  async #rest(): Promise<void> {
+    const startedMs = performance.now()
+    await delay(this.#restMs, undefined, { signal: this.#signal }).catch(() => {})
+    this.#restMs -= performance.now() - startedMs
   }
 
   #read(reply: Reply | undefined): readonly Buffer[] {
@@ -167,8 +191,9 @@ class Cursor {
     }
     // A clock that was set back meanwhile says nothing.
     const callMs = Math.max(0, (endedUs - startedUs) / 1000)
-    if (callMs > this.#slowCallMs) this.#count = Math.max(LEAST_COUNT, this.#count >> 1)
-    else if (callMs < this.#slowCallMs * QUICK_SHARE) this.#count = Math.min(MOST_COUNT, this.#count * 2)
+    const slowCallMs = this.#calm ? CALM_CALL_MS : SLOW_CALL_MS
+    if (callMs > slowCallMs) this.#count = Math.max(LEAST_COUNT, this.#count >> 1)
+    else if (callMs < slowCallMs * QUICK_SHARE) this.#count = Math.min(MOST_COUNT, this.#count * 2)
     return callMs
   }
 }

@@ -6,7 +6,7 @@ import type { Lane, Master, Page, Reply } from '../ports.ts'
 import type { OperationContext } from './context.ts'
 import type { Pace } from './pace.ts'
 import type { Refusal } from './refusals.ts'
-import { CALM_CALL_MS, scan } from './scan.ts'
+import { scan } from './scan.ts'
 import { Sweeper } from './sweeper.ts'
 
 export type { Pace } from './pace.ts'
@@ -133,7 +133,7 @@ async function walkOnce(context: OperationContext, options: SweepOptions, sweepe
       signal,
       wanted,
       ...(options.match === undefined ? {} : { match: options.match }),
-      ...(options.pace === 'max' ? {} : { slowCallMs: CALM_CALL_MS }),
+      calm: options.pace !== 'max',
       noTouch: probe !== undefined,
       ...(probe === undefined ? {} : { probe: (page: Page, key: Buffer) => probe(page, key) }),
     })

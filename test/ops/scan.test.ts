@@ -114,6 +114,16 @@ describe('scan', () => {
     expect(new Set(await countsAt(1500))).toEqual(new Set([250]))
   })
 
+  it('is calm where it is told so: shorter calls, and three times as long as they take the server is left alone', async () => {
+    const counts: number[] = []
+    const slowed = seenThrough((lane) => slowClock(lane, 3_000, (count) => counts.push(count)))
+    const startedMs = performance.now()
+    expect((await all(scan(slowed, { signal: AbortSignal.timeout(300), calm: true }))).size).toBeGreaterThan(0)
+    const tookMs = performance.now() - startedMs
+    expect(counts.slice(0, 6)).toEqual([250, 125, 62, 31, 16, 16])
+    expect(counts.length).toBeLessThanOrEqual(tookMs / 9 + 2)
+  })
+
   it('works without the right to TIME, and names a right that it needs', async () => {
     await server.call('ACL', 'SETUSER', 'timeless', 'on', '>pw', '~*', '+@all', '-time')
     await server.call('ACL', 'SETUSER', 'blind', 'on', '>pw', '~*', '+@all', '-scan')
