@@ -31,10 +31,14 @@ export interface DurationHistogram {
   /** exact counts of TTL_CLASSES_MS and the open last class */
   classes: Uint32Array
   total: number
+  /** the smallest and the largest value: no percentile lies outside of them */
+  leastMs: number
+  mostMs: number
 }
 
 export function createHistogram(): DurationHistogram {
-  return { counts: new Uint32Array(BUCKETS), classes: new Uint32Array(TTL_CLASSES_MS.length + 1), total: 0 }
+  const [counts, classes] = [new Uint32Array(BUCKETS), new Uint32Array(TTL_CLASSES_MS.length + 1)]
+  return { counts, classes, total: 0, leastMs: Number.POSITIVE_INFINITY, mostMs: 0 }
 }
 
 export function recordDuration(histogram: DurationHistogram, ms: number): void {
@@ -44,12 +48,16 @@ export function recordDuration(histogram: DurationHistogram, ms: number): void {
   while (index < TTL_CLASSES_MS.length && ms >= (TTL_CLASSES_MS[index] ?? 0)) index++
   histogram.classes[index] = (histogram.classes[index] ?? 0) + 1
   histogram.total++
+  if (ms < histogram.leastMs) histogram.leastMs = ms
+  if (ms > histogram.mostMs) histogram.mostMs = ms
 }
 
 export function mergeHistogram(into: DurationHistogram, from: DurationHistogram): void {
   for (let i = 0; i < BUCKETS; i++) into.counts[i] = (into.counts[i] ?? 0) + (from.counts[i] ?? 0)
   for (let i = 0; i < into.classes.length; i++) into.classes[i] = (into.classes[i] ?? 0) + (from.classes[i] ?? 0)
   into.total += from.total
+  into.leastMs = Math.min(into.leastMs, from.leastMs)
+  into.mostMs = Math.max(into.mostMs, from.mostMs)
 }
 
 /** The duration that `share` (0 to 1) of the values do not exceed, within PERCENTILE_PRECISION; null without values. */
@@ -59,7 +67,9 @@ export function percentile(histogram: DurationHistogram, share: number): number 
   let seen = 0
   for (let i = 0; i < BUCKETS; i++) {
     seen += histogram.counts[i] ?? 0
-    if (seen >= wanted) return i === 0 ? 1 : Math.round(GROWTH ** (i + 0.5))
+    if (seen < wanted) continue
+    const middle = i === 0 ? 1 : Math.round(GROWTH ** (i + 0.5))
+    return Math.min(histogram.mostMs, Math.max(histogram.leastMs, middle))
   }
   return null
 }

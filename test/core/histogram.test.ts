@@ -42,6 +42,16 @@ describe('a histogram of durations', () => {
     expect([...histogram.classes]).toEqual([1, ...TTL_CLASSES_MS.slice(1).map(() => 2), 1])
   })
 
+  it('gives no percentile beyond what there is: of one TTL of an hour it is an hour', () => {
+    const [histogram, other] = [createHistogram(), createHistogram()]
+    for (let count = 0; count < 10; count++) recordDuration(histogram, 3_600_000)
+    expect([0.01, 0.5, 1].map((share) => percentile(histogram, share))).toEqual([3_600_000, 3_600_000, 3_600_000])
+    recordDuration(other, 90_000)
+    mergeHistogram(histogram, other)
+    expect(percentile(histogram, 0.01)).toBeGreaterThanOrEqual(90_000)
+    expect(percentile(histogram, 1)).toBe(3_600_000)
+  })
+
   it('merges, and knows nothing of nothing', () => {
     const [a, b] = [createHistogram(), createHistogram()]
     expect(percentile(a, 0.5)).toBeNull()
